@@ -1,0 +1,1 @@
+"""Run folders: everything needed to understand, resume and redo a run."""

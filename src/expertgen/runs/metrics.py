@@ -1,0 +1,61 @@
+"""`metrics.jsonl`: one JSON object a line, append-only, cut back to the last checkpoint on resume."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from expertgen.errors import TrainingError
+from expertgen.runs.files import write_text
+
+
+class MetricsWriter:
+    """Appends rows to `folder/metrics.jsonl`, and to TensorBoard event files where that extra is installed.
+
+    A training loop stores `writer.rows` in its checkpoint. After a kill it opens the writer with that number, and rows written
+    after the checkpoint are cut, so that a resumed run's file equals that of a run that was not killed.
+    """
+
+    def __init__(self, folder: Path, keep_rows: int = 0, tensorboard: bool = False) -> None:
+        self.path = folder / "metrics.jsonl"
+        lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []
+        write_text(self.path, "".join(f"{line}\n" for line in lines[:keep_rows]))
+        self.rows = keep_rows
+        self._board = _summary_writer(folder) if tensorboard else None
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        """Appends one row; numbers also go to TensorBoard under their key, at the row's `"step"`."""
+        try:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(dict(row)) + "\n")
+        except OSError as error:
+            raise TrainingError(f"cannot write {self.path}: {error.strerror}; free the disk, then --resume") from error
+        self.rows += 1
+        if self._board is not None:
+            for key, value in row.items():
+                if isinstance(value, int | float) and key != "step":
+                    self._board.add_scalar(key, value, row.get("step", self.rows))
+
+
+def read_metrics(folder: Path) -> list[dict[str, Any]]:
+    """Reads `folder/metrics.jsonl`; a missing file is no rows, a half-written last line is left out."""
+    path = folder / "metrics.jsonl"
+    if not path.exists():
+        return []
+    rows = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            break
+    return rows
+
+
+def _summary_writer(folder: Path) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise TrainingError("tensorboard is not installed; pip install 'expertgen[tensorboard]' or run without --tensorboard") from error
+    return SummaryWriter(str(folder / "tensorboard"))

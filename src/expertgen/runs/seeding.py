@@ -1,0 +1,27 @@
+"""Seeds by name: every random stream of a run is derived from one number and a path of names, never from another stream."""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+import torch
+
+
+def derive_seed(seed: int, *names: str | int) -> int:
+    """Returns a 31-bit seed for the stream `names` of a run, e.g. `derive_seed(0, "steer", "segment", 3)`.
+
+    Streams of different names are independent; the same arguments give the same seed on every machine.
+    """
+    words = [n if isinstance(n, int) else zlib.crc32(n.encode()) for n in names]
+    return int(np.random.SeedSequence([seed, *words]).generate_state(1)[0] >> 1)
+
+
+def numpy_generator(seed: int, *names: str | int) -> np.random.Generator:
+    """A NumPy generator for the named stream."""
+    return np.random.default_rng(derive_seed(seed, *names))
+
+
+def torch_generator(seed: int, *names: str | int, device: str | torch.device = "cpu") -> torch.Generator:
+    """A torch generator for the named stream."""
+    return torch.Generator(device=device).manual_seed(derive_seed(seed, *names))
