@@ -1,0 +1,1 @@
+"""What is to be done: task specifications, one adapter per simulator, and the promises every environment keeps."""

@@ -22,13 +22,14 @@ class TaskEnv(VectorEnv):
     On top of `gymnasium.vector.VectorEnv` with `AutoresetMode.DISABLED` it promises:
 
     - observations are float32 `[N, observation_size]`, actions float32 `[N, A]` in [-1, 1];
-    - `reset(seed=s)` starts all copies afresh, and the same seed gives the same bits from then on, whatever the number of
-      threads; `reset(options={"reset_mask": mask})` starts new episodes only where the bool mask `[N]` is set, and the others
-      keep their observation;
-    - success ends an episode: `terminated` is set at success (or failure), `truncated` at the time limit `task.horizon`, never both;
+    - `reset(seed=s)` starts all copies afresh, and the same seed gives the same bits from then on, whatever the number
+      of threads; `reset(options={"reset_mask": mask})` starts new episodes only where the bool mask `[N]` is set, and
+      the others keep their observation;
+    - success ends an episode: `terminated` is set at success (or failure), `truncated` at the time limit
+      `task.horizon`, never both;
     - `info["success"]` is a bool array `[N]` after `reset` and `step`;
-    - an environment whose episode has ended stays as it is until it is reset: it keeps its terminal observation, returns reward 0,
-      repeats its flags, and costs no simulation;
+    - an environment whose episode has ended stays as it is until it is reset: it keeps its terminal observation,
+      returns reward 0, repeats its flags, and costs no simulation;
     - rewards are the simulator's own (dense or sparse); nothing in the steering stages reads them.
 
     Attributes:
@@ -61,5 +62,6 @@ class TaskEnv(VectorEnv):
             actions: float32 `[N, A]`; rows of ended episodes are ignored.
 
         Returns:
-            observation `[N, observation_size]`, reward `[N]`, terminated `[N]`, truncated `[N]` and an info dict with `"success"` `[N]`.
+            observation `[N, observation_size]`, reward `[N]`, terminated `[N]`, truncated `[N]` and an info dict with
+            `"success"` `[N]`.
         """

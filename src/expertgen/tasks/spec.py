@@ -75,7 +75,8 @@ class TaskSpec:
         control_rate: control steps per second [Hz].
         horizon: time limit [control steps].
         fields: named slices of the observation.
-        observation_groups: names of the fields that each reader may see: `"expert"` (privileged state) and `"student"` (what a robot has).
+        observation_groups: names of the fields that each reader may see: `"expert"` (privileged state) and `"student"`
+            (what a robot has).
         cameras: the cameras a student may look through.
         perturbations: names of the perturbations that the simulator can apply.
         note: what a user should know (a defect of a simulator, a departure from the original), or empty.
@@ -121,5 +122,7 @@ class TaskSpec:
     def columns(self, group: str) -> np.ndarray:
         """Returns the column indices `[k]` of an observation group, in the order of its fields."""
         if group not in self.observation_groups:
-            raise UsageError(f"task {self.id!r} has no observation group {group!r}{nearest(group, self.observation_groups)}")
+            raise UsageError(
+                f"task {self.id!r} has no observation group {group!r}{nearest(group, self.observation_groups)}"
+            )
         return np.concatenate([np.arange(f.start, f.stop) for f in map(self.field, self.observation_groups[group])])

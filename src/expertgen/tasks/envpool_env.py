@@ -1,0 +1,84 @@
+"""Tasks in EnvPool: batched C++ simulators (MetaWorld, Adroit, Gym MuJoCo) behind the environment contract."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import envpool
+import numpy as np
+
+from expertgen.tasks.environment import TaskEnv
+from expertgen.tasks.episodes import Episodes, StepResult
+from expertgen.tasks.spec import TaskSpec
+
+_NO_TIME_LIMIT = 2**30
+"""Steps after which EnvPool itself would end an episode: never, the adapter keeps the time limit."""
+
+
+class EnvPoolEnv(TaskEnv):
+    """`N` environments in one EnvPool.
+
+    EnvPool differs from the contract in four ways, all settled here:
+
+    - it cannot be seeded again: a seeded reset makes a new pool (for MetaWorld about 30 ms per environment);
+    - it seeds environment `i` with `seed + i`, so that neighbouring seeds would share episodes: each environment gets a
+      seed of its own instead, the `i`-th word of NumPy's seed sequence of `seed`;
+    - it resets by itself on the step after an end: ended environments are not stepped at all, which is also where the
+      speed comes from when episodes end at different times;
+    - some action spaces are not [-1, 1] (humanoid, pusher): actions are scaled to them.
+
+    Args:
+        task: a task whose `simulator_id` is an EnvPool id.
+        num_envs: number of environments `N`.
+        threads: simulation threads. The results do not depend on it.
+    """
+
+    def __init__(self, task: TaskSpec, num_envs: int, threads: int = 1) -> None:
+        super().__init__(task, num_envs)
+        self._threads = threads
+        self._episodes = Episodes(task, num_envs)
+        self._pool: Any = None
+        self._center = self._half_range = np.zeros(task.action_size)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Starts new episodes; see `TaskEnv.reset`. Without a seed, the first reset takes one from the system."""
+        ids = self._episodes.to_reset(seed, options)
+        if seed is not None or self._pool is None:
+            self._pool = None  # frees the old pool before the new one takes its memory
+            self._pool = self._make_pool(seed)
+        if len(ids):
+            observation, info = self._pool.reset(ids.astype(np.int32))
+            self._episodes.begin(info["env_id"], observation)
+        return self._episodes.reset_result()
+
+    def step(self, actions: np.ndarray) -> StepResult:
+        """Runs one control step in every environment whose episode has not ended; see `TaskEnv.step`."""
+        ids = self._episodes.running()
+        if len(ids):
+            scaled = self._center + self._half_range * self._episodes.actions(actions, ids)
+            observation, reward, terminated, _, info = self._pool.step(scaled, ids.astype(np.int32))
+            success = np.asarray(info["success"], bool) if "success" in info else np.zeros(len(ids), bool)
+            self._episodes.record(info["env_id"], observation, reward, success, terminated)
+        return self._episodes.step_result()
+
+    def close(self, **kwargs: Any) -> None:
+        """Frees the pool."""
+        self._pool = None
+
+    def _make_pool(self, seed: int | None) -> Any:
+        words = np.random.SeedSequence(seed).generate_state(self.num_envs) >> 1
+        goal_visible = {"partially_observable": False} if self.task.simulator_id.startswith("MetaWorld/") else {}
+        pool = envpool.make_gymnasium(
+            self.task.simulator_id,
+            num_envs=self.num_envs,
+            num_threads=self._threads,
+            env_seed=[int(word) for word in words],
+            max_episode_steps=_NO_TIME_LIMIT,
+            **goal_visible,
+        )
+        space = pool.action_space
+        self._center = (space.high + space.low) / 2.0
+        self._half_range = (space.high - space.low) / 2.0
+        return pool

@@ -1,0 +1,98 @@
+"""All tasks by name: built-in ones, those of installed packages (entry points) and those of a user's module."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterable
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any
+
+from expertgen.errors import UsageError, nearest
+from expertgen.tasks.environment import TaskEnv
+from expertgen.tasks.envpool_env import EnvPoolEnv
+from expertgen.tasks.envpool_specs import adroit_tasks, locomotion_tasks
+from expertgen.tasks.metaworld_specs import metaworld_tasks
+from expertgen.tasks.spec import TaskSpec
+
+ENTRY_POINT_GROUP = "expertgen.tasks"
+"""Each entry point of this group is a `TaskSpec`, an iterable of them, or a callable that returns either."""
+
+
+def task_names() -> list[str]:
+    """Returns the names of all built-in and installed tasks, built-in ones first."""
+    return list(_tasks())
+
+
+def get_task(name: str) -> TaskSpec:
+    """Returns the task of that name.
+
+    Args:
+        name: one of `task_names()`, or `"module:attribute"` for a `TaskSpec` in any importable module, e.g.
+            `"my_tasks:PUSH"`.
+
+    Raises:
+        UsageError: if there is no such task; the text names the nearest ones.
+    """
+    if ":" in name:
+        task = _import(name, f"task {name!r}")
+        if not isinstance(task, TaskSpec):
+            raise UsageError(f"task {name!r} is a {type(task).__name__}, not a TaskSpec")
+        return task
+    tasks = _tasks()
+    if name not in tasks:
+        known = nearest(name, tasks) or "; `expertgen tasks` lists them all"
+        raise UsageError(f"unknown task {name!r}{known}")
+    return tasks[name]
+
+
+def make_env(task: TaskSpec, num_envs: int, *, threads: int = 1, simulator: str | None = None) -> TaskEnv:
+    """Makes `num_envs` environments of a task.
+
+    Args:
+        task: what is to be done.
+        num_envs: number of environments `N`.
+        threads: threads or worker processes that simulate. The results do not depend on it.
+        simulator: `"envpool"`, or `"module:attribute"` of a factory `(task, num_envs, threads) -> TaskEnv`; by default
+            the task's own.
+
+    Raises:
+        UsageError: for an unknown simulator or impossible numbers.
+    """
+    simulator = simulator or task.simulator
+    for name, value in (("num_envs", num_envs), ("threads", threads)):
+        if value < 1:
+            raise UsageError(f"{name} must be at least 1, got {value}")
+    if ":" in simulator:
+        factory: Callable[[TaskSpec, int, int], TaskEnv] = _import(simulator, f"simulator {simulator!r}")
+        return factory(task, num_envs, threads)
+    if simulator == "envpool":
+        return EnvPoolEnv(task, num_envs, threads)
+    raise UsageError(f"unknown simulator {simulator!r}{nearest(simulator, ['envpool'])}")
+
+
+@cache
+def _tasks() -> dict[str, TaskSpec]:
+    found = {task.id: task for task in (*metaworld_tasks(), *adroit_tasks(), *locomotion_tasks())}
+    for entry_point in entry_points(group=ENTRY_POINT_GROUP):
+        for task in _as_tasks(entry_point.load()):
+            if not isinstance(task, TaskSpec):
+                raise UsageError(f"entry point {entry_point.value!r} gave a {type(task).__name__}, not a TaskSpec")
+            if task.id in found:
+                raise UsageError(f"entry point {entry_point.value!r}: a task named {task.id!r} exists already")
+            found[task.id] = task
+    return found
+
+
+def _as_tasks(loaded: Any) -> Iterable[TaskSpec]:
+    if callable(loaded):
+        loaded = loaded()
+    return [loaded] if isinstance(loaded, TaskSpec) else loaded
+
+
+def _import(path: str, what: str) -> Any:
+    module_name, _, attribute = path.partition(":")
+    try:
+        return getattr(importlib.import_module(module_name), attribute)
+    except (ImportError, AttributeError) as error:
+        raise UsageError(f"{what} cannot be imported: {error}") from error
