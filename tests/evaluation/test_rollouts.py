@@ -33,7 +33,7 @@ class Expert:
 
 
 class CountdownEnv(TaskEnv):
-    """Episode `k` of environment `i` ends after `lengths[i][k]` steps, with success if even; the observation counts steps."""
+    """Episode `k` of environment `i` ends after `lengths[i][k]` steps, in success if that is even."""
 
     def __init__(self, lengths: list[list[int]]) -> None:
         super().__init__(point_task(horizon=1000), len(lengths))
@@ -76,7 +76,8 @@ def test_cohort_gives_the_remainder_to_the_first_environments():
 
 
 def test_every_environment_plays_its_share_and_no_step_more():
-    # Environment 0 has quick successes, 1 slow failures: a first-come count of 5 episodes would take only environment 0's.
+    # Environment 0 has quick successes, 1 slow failures: a first-come count of 5 episodes would take only
+    # environment 0's.
     env = CountdownEnv([[2, 2, 2, 99], [33, 21, 99]])
     episodes = drain(run_episodes(env, Expert(4), 5, seed=0))
     assert [(e.env, e.index, e.steps, e.success) for e in episodes] == [

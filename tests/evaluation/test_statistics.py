@@ -1,0 +1,76 @@
+"""Intervals against published and hand-computed numbers, and against scipy."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from expertgen.errors import UsageError
+from expertgen.evaluation.statistics import (
+    difference_interval,
+    interquartile_mean,
+    stratified_bootstrap,
+    wilson_interval,
+)
+
+
+@pytest.mark.parametrize(
+    ("successes", "trials"), [(0, 10), (1, 10), (81, 263), (15, 148), (243, 256), (256, 256), (1, 1)]
+)
+@pytest.mark.parametrize("confidence", [0.8, 0.95])
+def test_wilson_agrees_with_scipy(successes: int, trials: int, confidence: float):
+    expected = stats.binomtest(successes, trials).proportion_ci(confidence, method="wilson")
+    assert wilson_interval(successes, trials, confidence) == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
+def test_wilson_published_example():
+    # Newcombe 1998 ("Two-sided confidence intervals for the single proportion"), 81 of 263: .2553 to .3662.
+    assert wilson_interval(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+
+
+def test_wilson_at_the_ends():
+    assert wilson_interval(0, 256)[0] == 0.0
+    assert wilson_interval(256, 256)[1] == 1.0
+    # z^2 / (n + z^2) by hand.
+    assert wilson_interval(0, 256)[1] == pytest.approx(3.841459 / 259.841459, abs=1e-6)
+    assert wilson_interval(0, 0) == (0.0, 1.0)
+
+
+def test_difference_published_examples():
+    # Newcombe 1998, table II, method 10: 56/70 - 48/80 and 9/10 - 3/10.
+    assert difference_interval(56, 70, 48, 80) == pytest.approx((0.0524, 0.3339), abs=5e-5)
+    assert difference_interval(9, 10, 3, 10) == pytest.approx((0.1705, 0.8090), abs=5e-5)
+
+
+def test_difference_is_antisymmetric():
+    low, high = difference_interval(200, 256, 180, 256)
+    assert difference_interval(180, 256, 200, 256) == pytest.approx((-high, -low))
+
+
+@pytest.mark.parametrize("count", [1, 3, 4, 7, 8, 15, 100])
+def test_interquartile_mean_agrees_with_scipy(count: int):
+    scores = np.random.default_rng(count).normal(size=count)
+    assert interquartile_mean(scores) == pytest.approx(stats.trim_mean(scores, 0.25))
+
+
+def test_interquartile_mean_by_hand():
+    assert interquartile_mean(np.array([[100.0, 2.0], [4.0, -50.0]])) == 3.0
+
+
+def test_bootstrap_of_the_mean_agrees_with_scipy():
+    scores = np.random.default_rng(0).normal(size=40)
+    low, high = stratified_bootstrap(scores, np.mean, resamples=4000)
+    expected = stats.bootstrap((scores,), np.mean, n_resamples=4000, method="percentile", rng=1).confidence_interval
+    assert (low, high) == pytest.approx((expected.low, expected.high), abs=0.03)
+
+
+def test_bootstrap_never_mixes_tasks():
+    # Every task is certain, so whatever is drawn within the tasks gives the same table; across tasks it would not.
+    scores = np.tile([0.1, 0.5, 0.9, 0.2], (5, 1))
+    assert stratified_bootstrap(scores, np.mean, resamples=50) == pytest.approx((0.425, 0.425))
+
+
+def test_bootstrap_is_deterministic_and_needs_scores():
+    scores = np.random.default_rng(0).normal(size=(3, 4))
+    assert stratified_bootstrap(scores, seed=3) == stratified_bootstrap(scores, seed=3)
+    with pytest.raises(UsageError, match=r"shape \[0\]"):
+        stratified_bootstrap(np.zeros(0))
