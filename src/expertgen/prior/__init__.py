@@ -1,0 +1,1 @@
+"""The behavior prior: a diffusion policy trained on imperfect demonstrations, then frozen."""

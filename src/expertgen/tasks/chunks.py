@@ -19,6 +19,7 @@ class ChunkOutcome:
     """What came of one chunk in each of `N` environments.
 
     Attributes:
+        observations: float32 `[N, H, D]`, what was seen after each step; rows after the last step that was run repeat it.
         next_observation: float32 `[N, D]`, the true observation after the last step that was run (never one after a reset).
         reward: float32 `[N]`, plain sum of the simulator's rewards over the steps that were run.
         success: bool `[N]`.
@@ -27,6 +28,7 @@ class ChunkOutcome:
         steps: int64 `[N]`, control steps really run; 0 where the episode had ended before.
     """
 
+    observations: np.ndarray
     next_observation: np.ndarray
     reward: np.ndarray
     success: np.ndarray
@@ -54,11 +56,13 @@ def execute_chunk(env: TaskEnv, chunk: np.ndarray, ended: np.ndarray) -> ChunkOu
     steps = np.zeros(env.num_envs, np.int64)
     reward = np.zeros(env.num_envs, np.float32)
     running = ~ended
-    for action in np.moveaxis(chunk, 1, 0):
+    observations = np.empty((*chunk.shape[:2], *env.single_observation_space.shape), np.float32)
+    for h, action in enumerate(np.moveaxis(chunk, 1, 0)):
         observation, step_reward, terminated, truncated, info = env.step(np.ascontiguousarray(action, np.float32))
+        observations[:, h:] = observation[:, None]
         steps += running
         reward += np.where(running, step_reward, 0.0)
         running = running & ~(terminated | truncated)
         if not running.any():
             break
-    return ChunkOutcome(observation, reward, info["success"], terminated, truncated, steps)
+    return ChunkOutcome(observations, observation, reward, info["success"], terminated, truncated, steps)

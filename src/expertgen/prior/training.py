@@ -1,0 +1,141 @@
+"""Training the prior: DDPM's loss on windows of the demonstrations, in segments that can be resumed.
+
+Windows and padding. One window per recorded step: the observation at t, and the actions t ... t+H-1. Where a window reaches past
+the end of its episode, the last action is repeated:
+
+    episode      a_0  a_1  ...  a_{T-2}  a_{T-1} |
+    window T-2                  a_{T-2}  a_{T-1}   a_{T-1}  a_{T-1}
+
+Padded steps are trained on like the others. At run time a chunk stops at success, so what follows it is never executed there; in a
+failed demonstration the padding says "keep going", which is what the person or program was doing when time ran out.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Generator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from expertgen.demos.store import DemoSet
+from expertgen.errors import TrainingError, UsageError
+from expertgen.prior.diffusion import denoising_loss
+from expertgen.prior.normalizer import Normalizer
+from expertgen.prior.prior import DiffusionPrior, PriorConfig
+from expertgen.runs.checkpoint import (
+    load_checkpoint,
+    load_module,
+    load_optimizer,
+    optimizer_tensors,
+    save_checkpoint,
+    with_prefix,
+    without_prefix,
+)
+from expertgen.runs.metrics import MetricsWriter
+from expertgen.runs.progress import StageProgress
+from expertgen.runs.seeding import seeded_weights, torch_generator
+
+SEGMENT_ITERATIONS = 1000
+"""Gradient steps between two saved states; each segment draws from its own random stream."""
+
+
+def windows(demos: DemoSet, chunk_length: int) -> tuple[Tensor, Tensor]:
+    """Cuts demonstrations into training windows.
+
+    Returns:
+        observations float32 `[M, D]` and chunks float32 `[M, H, A]`, one row per recorded step.
+    """
+    chunks = []
+    for demo in demos.demos:
+        steps = np.arange(len(demo.actions))[:, None] + np.arange(chunk_length)
+        chunks.append(demo.actions[np.minimum(steps, len(demo.actions) - 1)])
+    observations = np.concatenate([demo.observations for demo in demos.demos])
+    return torch.from_numpy(observations), torch.from_numpy(np.concatenate(chunks))
+
+
+def train_prior(
+    demos: DemoSet, config: PriorConfig, seed: int, folder: Path, device: str = "cpu", tensorboard: bool = False
+) -> Generator[StageProgress, None, DiffusionPrior]:
+    """Trains a prior on all demonstrations, failures included, and saves it to `folder/prior.safetensors`.
+
+    Killed at any moment and called again with the same arguments, it continues at the last segment and ends with the same bits.
+
+    Args:
+        demos: the demonstrations.
+        config: sizes and training options.
+        seed: the run's seed.
+        folder: the stage's folder; holds `state.safetensors` between segments.
+        device: torch device.
+        tensorboard: also write TensorBoard event files.
+
+    Yields:
+        progress with the running loss.
+
+    Raises:
+        UsageError: if there are no demonstrations.
+        TrainingError: if the loss is not finite; the batch is dumped to `folder/bad_batch.safetensors`.
+    """
+    if not demos.demos:
+        raise UsageError("there are no demonstrations to train on; collect or import some first")
+    if (folder / "prior.safetensors").exists():
+        return DiffusionPrior.load(folder / "prior.safetensors").to(device)
+    observation, chunk = (rows.to(device) for rows in windows(demos, config.chunk_length))
+    with seeded_weights(seed, "prior", "weights"):
+        prior = DiffusionPrior(demos.task, config, observation.shape[1], chunk.shape[2])
+    prior.normalizer = Normalizer.fit(observation.cpu())
+    prior.to(device)
+    observation = prior.normalize(observation)
+    average, network = prior.network, copy.deepcopy(prior.network)
+    optimizer = torch.optim.AdamW(
+        network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+    )
+    state_path = folder / "state.safetensors"
+    iteration, rows = 0, 0
+    if state_path.exists():
+        tensors, meta = load_checkpoint(state_path, "prior-state", 1)
+        load_module(network, without_prefix("network", tensors), state_path)
+        load_module(average, without_prefix("average", tensors), state_path)
+        load_optimizer(optimizer, without_prefix("optimizer", tensors))
+        iteration, rows = meta["iteration"], meta["rows"]
+    writer = MetricsWriter(folder, keep_rows=rows, tensorboard=tensorboard)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: 0.5 * (1 + np.cos(np.pi * min(1.0, (iteration + step) / config.iterations)))
+    )
+    while iteration < config.iterations:
+        generator = torch_generator(seed, "prior", "segment", iteration)
+        losses = []
+        for _ in range(min(SEGMENT_ITERATIONS, config.iterations - iteration)):
+            index = torch.randint(len(chunk), (config.batch_size,), generator=generator).to(device)
+            timestep = torch.randint(config.levels, (config.batch_size,), generator=generator).to(device)
+            noise = torch.randn(config.batch_size, *prior.noise_shape, generator=generator).to(device)
+            loss = denoising_loss(network, prior.alpha_bar, observation[index], chunk[index], noise, timestep).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), config.ema_rate)
+            losses.append(loss.detach())
+            if len(losses) % 100 == 0:
+                recent = float(torch.stack(losses[-100:]).mean())
+                if not np.isfinite(recent):
+                    dump = folder / "bad_batch.safetensors"
+                    batch = {"observation": observation[index], "chunk": chunk[index], "noise": noise}
+                    save_checkpoint(dump, "bad-batch", 1, batch, {"iteration": iteration + len(losses)})
+                    raise TrainingError(f"the prior's loss is not finite at iteration {iteration + len(losses)}; its batch is in {dump}")
+                done = iteration + len(losses)
+                writer.write({"step": done, "loss": recent})
+                yield StageProgress("prior", done, config.iterations, "iterations", {"loss": recent})
+        iteration += len(losses)
+        tensors = (
+            with_prefix("network", network.state_dict())
+            | with_prefix("average", average.state_dict())
+            | with_prefix("optimizer", optimizer_tensors(optimizer))
+        )
+        save_checkpoint(state_path, "prior-state", 1, tensors, {"iteration": iteration, "rows": writer.rows})
+    average.eval().requires_grad_(False)
+    prior.save(folder / "prior.safetensors")
+    state_path.unlink()
+    return prior

@@ -1,0 +1,202 @@
+"""Soft actor-critic for sparse success: the critic is a classifier of whether, and how soon, the episode will succeed.
+
+Soft actor-critic (Haarnoja et al. 2018, https://arxiv.org/abs/1812.05905) with three departures, each for 0/1 rewards:
+
+- With reward 1 at success and 0 before, the return lies in [0, 1] and is the discounted probability of success. The critic is
+  therefore a sigmoid trained with binary cross-entropy on the n-step target
+      y = R + γ^n (1 - terminated) min_i σ(Q̄_i(s', a')),   a' ~ π(s'),
+  and the backup carries no entropy bonus, which would leave [0, 1].
+- The actor maximises the mean *logit* instead of the probability. Where success is still rare, probabilities are flat near 0 and
+  their gradient vanishes; logits keep their slope, so one temperature serves the whole run.
+- The policy that is evaluated and deployed is an exponential moving average of the actor: the raw actor oscillates from update to
+  update.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from expertgen.errors import UsageError
+from expertgen.rl.networks import CriticEnsemble, TanhGaussianActor
+from expertgen.rl.replay import Batch
+from expertgen.runs.checkpoint import load_module, load_optimizer, optimizer_tensors, with_prefix, without_prefix
+
+
+@dataclass(frozen=True)
+class SacConfig:
+    """Soft actor-critic with a success classifier as critic."""
+
+    width: int = 128
+    """Hidden width of actor and critics."""
+    depth: int = 3
+    """Hidden layers of actor and critics."""
+    critics: int = 2
+    """Critics; the target takes their minimum."""
+    learning_rate: float = 3e-4
+    """Adam's learning rate, for actor, critics and temperature."""
+    discount: float = 0.97
+    """Discount per decision."""
+    n_step: int = 3
+    """Decisions that a return looks ahead before it bootstraps."""
+    target_rate: float = 0.005
+    """Polyak rate of the target critics."""
+    average_rate: float = 0.002
+    """Rate of the exponential moving average of the actor."""
+    temperature: float = 0.02
+    """Initial entropy temperature; it is learned."""
+    target_entropy: float = 0.0
+    """Target entropy of the policy per action dimension."""
+
+    def __post_init__(self) -> None:
+        for name in ("width", "depth", "critics", "n_step"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"agent.{name} must be at least 1, not {getattr(self, name)}")
+        for name in ("learning_rate", "temperature"):
+            if getattr(self, name) <= 0:
+                raise UsageError(f"agent.{name} must be positive, not {getattr(self, name)}")
+        for name in ("discount", "target_rate", "average_rate"):
+            if not 0 < getattr(self, name) <= 1:
+                raise UsageError(f"agent.{name} must lie in (0, 1], not {getattr(self, name)}")
+
+
+class SacAgent:
+    """Actor, critics and temperature with their optimizers; actions lie in (-1, 1).
+
+    Args:
+        observation_size: D.
+        action_size: A.
+        config: options.
+        generator: source of every random number the agent draws (its device is the agent's).
+    """
+
+    def __init__(self, observation_size: int, action_size: int, config: SacConfig, generator: torch.Generator) -> None:
+        self.config = config
+        self.generator = generator
+        device = generator.device
+        self.actor = TanhGaussianActor(observation_size, action_size, config.width, config.depth).to(device)
+        self.critic = CriticEnsemble(config.critics, observation_size, action_size, config.width, config.depth).to(device)
+        self.average_actor = copy.deepcopy(self.actor).requires_grad_(False)
+        self.target_critic = copy.deepcopy(self.critic).requires_grad_(False)
+        self.log_temperature = torch.tensor(config.temperature, device=device).log().requires_grad_()
+        self.target_entropy = config.target_entropy * action_size
+        self.action_size = action_size
+        self.optimizers = {
+            "actor": _adam(self.actor.parameters(), config.learning_rate),
+            "critic": _adam(self.critic.parameters(), config.learning_rate),
+            "temperature": _adam([self.log_temperature], config.learning_rate),
+        }
+
+    @torch.inference_mode()
+    def act(
+        self, observation: Float[Tensor, "batch observation"], deterministic: bool = False
+    ) -> Float[Tensor, "batch action"]:
+        """The moving average's action: the mode of its Gaussian through tanh, or a sample."""
+        mean, log_deviation = self.average_actor(observation)
+        return mean.tanh() if deterministic else (mean + log_deviation.exp() * self._normal(len(mean))).tanh()
+
+    @torch.inference_mode()
+    def explore(self, observation: Float[Tensor, "batch observation"]) -> Float[Tensor, "batch action"]:
+        """A sample of the raw actor, for collecting data."""
+        return self.actor.sample(observation, self._normal(len(observation)))[0]
+
+    def update(self, batch: Batch) -> dict[str, Tensor]:
+        """One gradient step of critics, actor and temperature.
+
+        Returns:
+            health metrics as detached scalars: `critic_loss`, `actor_loss`, `q` (mean probability on the batch), `td_error` (mean
+            absolute), `entropy` (of the policy, per action dimension), `temperature`.
+        """
+        # Critic: cross-entropy against the n-step probability of success.
+        with torch.no_grad():
+            next_action, _ = self.actor.sample(batch.next_observation, self._normal(len(batch.reward)))
+            next_value = self.target_critic(batch.next_observation, next_action).amin(dim=0).sigmoid()
+            target = batch.reward + batch.discount * next_value
+        logits = self.critic(batch.observation, batch.action)
+        critic_loss = binary_cross_entropy_with_logits(logits, target.expand_as(logits))
+        _step(self.optimizers["critic"], critic_loss)
+
+        # Actor: mean logit plus entropy; gradients are taken for its own parameters only, so the critics stay frozen.
+        temperature = self.log_temperature.detach().exp()
+        action, log_density = self.actor.sample(batch.observation, self._normal(len(batch.reward)))
+        actor_loss = (temperature * log_density - self.critic(batch.observation, action).mean(dim=0)).mean()
+        _step(self.optimizers["actor"], actor_loss)
+
+        # Temperature: raise it while the policy's entropy is below the target.
+        entropy = -log_density.detach().mean()
+        _step(self.optimizers["temperature"], self.log_temperature * (entropy - self.target_entropy))
+
+        _follow(self.target_critic, self.critic, self.config.target_rate)
+        _follow(self.average_actor, self.actor, self.config.average_rate)
+        probability = logits.detach().sigmoid()
+        return {
+            "critic_loss": critic_loss.detach(),
+            "actor_loss": actor_loss.detach(),
+            "q": probability.mean(),
+            "td_error": (probability - target).abs().mean(),
+            "entropy": entropy / self.action_size,
+            "temperature": temperature,
+        }
+
+    def value(
+        self, observation: Float[Tensor, "batch observation"], action: Float[Tensor, "batch action"]
+    ) -> Float[Tensor, " batch"]:
+        """Estimated discounted probability of success: the mean critic's."""
+        with torch.inference_mode():
+            return self.critic(observation, action).mean(dim=0).sigmoid()
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything that learning continues from, as named tensors."""
+        tensors = {"log_temperature": self.log_temperature.detach()}
+        for name, module in self._modules().items():
+            tensors |= with_prefix(name, module.state_dict())
+        for name, optimizer in self.optimizers.items():
+            tensors |= with_prefix(f"optimizer.{name}", optimizer_tensors(optimizer))
+        return tensors
+
+    def load_state(self, tensors: Mapping[str, Tensor], path: Path) -> None:
+        """Restores `state`.
+
+        Raises:
+            FileError: naming `path`, if a tensor is missing or of another shape.
+        """
+        for name, module in self._modules().items():
+            load_module(module, without_prefix(name, tensors), path)
+        with torch.no_grad():
+            self.log_temperature.copy_(tensors["log_temperature"])
+        for name, optimizer in self.optimizers.items():
+            load_optimizer(optimizer, without_prefix(f"optimizer.{name}", tensors))
+
+    def _modules(self) -> dict[str, torch.nn.Module]:
+        return {
+            "actor": self.actor,
+            "critic": self.critic,
+            "average_actor": self.average_actor,
+            "target_critic": self.target_critic,
+        }
+
+    def _normal(self, rows: int) -> Tensor:
+        return torch.randn(rows, self.action_size, generator=self.generator, device=self.generator.device)
+
+
+def _adam(parameters: Iterable[Tensor], learning_rate: float) -> torch.optim.Adam:
+    return torch.optim.Adam(parameters, lr=learning_rate, fused=True)
+
+
+def _step(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+    """One gradient step for the optimizer's own parameters, and for no others that the loss may depend on."""
+    parameters = optimizer.param_groups[0]["params"]
+    for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
+        parameter.grad = gradient
+    optimizer.step()
+
+
+def _follow(average: torch.nn.Module, module: torch.nn.Module, rate: float) -> None:
+    torch._foreach_lerp_(list(average.parameters()), list(module.parameters()), rate)
