@@ -1,0 +1,230 @@
+"""Making a good program imperfect, in the ways robots are: named, independent imperfections, each with a strength.
+
+Each is a wrapper around any program. They act on what it believes it sees or on what its actuators do, never on what is
+recorded, and each has its own random stream, so switching one on does not change the draws of another.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from expertgen.demos.program import MakeProgram, Program
+from expertgen.errors import UsageError
+from expertgen.runs.seeding import numpy_generator
+
+OPENING_STEPS = 10
+"""How long a premature opening of the gripper lasts [control steps]."""
+
+GRASP_DISPLACEMENT = 0.02
+"""How far an object must have moved from its first place, the gripper closing, to count as grasped [m]."""
+
+
+@dataclass(frozen=True)
+class Imperfections:
+    """What is wrong with a demonstrator. At 0, an imperfection is absent."""
+
+    calibration_error: float = 0.0
+    """Error of the perceived object position: one constant offset per episode, standard deviation per axis [m]."""
+    actuation_noise: float = 0.0
+    """Noise added to every action, standard deviation per dimension [action units]."""
+    actuation_correlation: float = 0.0
+    """Correlation of the actuation noise from one control step to the next, in [0, 1): 0 is white, 0.95 is smooth."""
+    latency: int = 0
+    """Age of what the program sees [control steps]."""
+    gripper_opening: float = 0.0
+    """Probability, per control step in which the gripper is closing, that it opens for 10 control steps."""
+    no_recovery: float = 0.0
+    """Probability, per episode, that the program takes an object that it has grasped to be in its hand ever after."""
+
+    def __post_init__(self) -> None:
+        for name in ("calibration_error", "actuation_noise"):
+            if not 0.0 <= getattr(self, name) < float("inf"):
+                raise UsageError(f"{name} is {getattr(self, name)}; it must be a number that is not negative")
+        for name in ("gripper_opening", "no_recovery"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise UsageError(f"{name} is {getattr(self, name)}; it is a probability, from 0 to 1")
+        if not 0.0 <= self.actuation_correlation < 1.0:
+            raise UsageError(f"actuation_correlation is {self.actuation_correlation}; it must be at least 0 and below 1")
+        if self.latency < 0:
+            raise UsageError(f"latency is {self.latency}; it must not be negative")
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Which observation fields and which action dimension of a task an imperfection is about.
+
+    Attributes:
+        object_position: field with the position of the object that is to be handled [m].
+        hand_position: field with the position of the hand [m], in the same frame.
+        gripper: index of the gripper's action dimension; larger is more closed.
+    """
+
+    object_position: str
+    hand_position: str
+    gripper: int
+
+
+def imperfect(make_program: MakeProgram, imperfections: Imperfections, roles: Roles) -> MakeProgram:
+    """Returns a function that makes programs with these imperfections; without any, the programs themselves."""
+
+    def make() -> Program:
+        program = make_program()
+        if imperfections.calibration_error:
+            program = CalibrationError(program, imperfections.calibration_error, roles)
+        if imperfections.no_recovery:
+            program = NoRecovery(program, imperfections.no_recovery, roles)
+        if imperfections.latency:
+            program = Latency(program, imperfections.latency)
+        if imperfections.gripper_opening:
+            program = GripperOpening(program, imperfections.gripper_opening, roles)
+        if imperfections.actuation_noise:
+            program = ActuationNoise(program, imperfections.actuation_noise, imperfections.actuation_correlation)
+        return program
+
+    return make
+
+
+class CalibrationError:
+    """The program sees the object where it is not: `o + d`, `d ~ N(0, error^2 I)` drawn once per episode."""
+
+    def __init__(self, program: Program, error: float, roles: Roles) -> None:
+        self._program, self._error, self._field = program, error, roles.object_position
+        self._offset = np.zeros(3, np.float32)
+
+    def reset(self, seed: int) -> None:
+        generator = numpy_generator(seed, "calibration_error")
+        self._offset = (self._error * generator.standard_normal(3)).astype(np.float32)
+        self._program.reset(seed)
+
+    def act(self, observation: Mapping[str, np.ndarray]) -> np.ndarray:
+        return self._program.act({**observation, self._field: observation[self._field] + self._offset})
+
+
+class NoRecovery:
+    """The program does not notice that it has lost the object, and goes on as if it still held it.
+
+    From the moment of the grasp, the program's belief of where the object is moves with the hand. A grasp is when the
+    object has left its first place by 2 cm while the gripper was closing more than at the start of the episode.
+    Whether a program does this is drawn once per episode.
+    """
+
+    def __init__(self, program: Program, probability: float, roles: Roles) -> None:
+        self._program, self._probability, self._roles = program, probability, roles
+        self._closing = _Closing(roles.gripper)
+        self._blind = False
+        self._first: np.ndarray | None = None
+        self._in_hand: np.ndarray | None = None
+
+    def reset(self, seed: int) -> None:
+        self._blind = numpy_generator(seed, "no_recovery").random() < self._probability
+        self._closing.reset()
+        self._first = self._in_hand = None
+        self._program.reset(seed)
+
+    def act(self, observation: Mapping[str, np.ndarray]) -> np.ndarray:
+        if self._blind:
+            place, hand = observation[self._roles.object_position], observation[self._roles.hand_position]
+            if self._first is None:
+                self._first = place
+            moved = np.linalg.norm(place - self._first) > GRASP_DISPLACEMENT
+            if self._in_hand is None and self._closing.now and moved:
+                self._in_hand = place - hand
+            if self._in_hand is not None:
+                observation = {**observation, self._roles.object_position: hand + self._in_hand}
+        action = self._program.act(observation)
+        self._closing.see(action)
+        return action
+
+
+class Latency:
+    """The program sees what was there some control steps ago; at the start of an episode, the first observation."""
+
+    def __init__(self, program: Program, steps: int) -> None:
+        self._program = program
+        self._seen: deque[Mapping[str, np.ndarray]] = deque(maxlen=steps + 1)
+
+    def reset(self, seed: int) -> None:
+        self._seen.clear()
+        self._program.reset(seed)
+
+    def act(self, observation: Mapping[str, np.ndarray]) -> np.ndarray:
+        self._seen.append(observation)
+        return self._program.act(self._seen[0])
+
+
+class GripperOpening:
+    """While it is closing, the gripper may open for a moment, in every control step with the same probability."""
+
+    def __init__(self, program: Program, probability: float, roles: Roles) -> None:
+        self._program, self._probability, self._gripper = program, probability, roles.gripper
+        self._closing = _Closing(roles.gripper)
+        self._generator = numpy_generator(0)
+        self._left = 0
+
+    def reset(self, seed: int) -> None:
+        self._generator = numpy_generator(seed, "gripper_opening")
+        self._closing.reset()
+        self._left = 0
+        self._program.reset(seed)
+
+    def act(self, observation: Mapping[str, np.ndarray]) -> np.ndarray:
+        action = self._program.act(observation)
+        self._closing.see(action)
+        if self._left == 0 and self._closing.now and self._generator.random() < self._probability:
+            self._left = OPENING_STEPS
+        if self._left:
+            self._left -= 1
+            action = action.copy()
+            action[self._gripper] = -1.0
+        return action
+
+
+class ActuationNoise:
+    """Gaussian noise on every action that the program commands (after its clipping to [-1, 1]).
+
+    `x_t = c x_{t-1} + sqrt(1 - c^2) s e_t` with `e_t ~ N(0, I)`: standard deviation `s` at any correlation `c`.
+    """
+
+    def __init__(self, program: Program, strength: float, correlation: float) -> None:
+        self._program, self._strength, self._correlation = program, strength, correlation
+        self._generator = numpy_generator(0)
+        self._noise: np.ndarray | None = None
+
+    def reset(self, seed: int) -> None:
+        self._generator = numpy_generator(seed, "actuation_noise")
+        self._noise = None
+        self._program.reset(seed)
+
+    def act(self, observation: Mapping[str, np.ndarray]) -> np.ndarray:
+        action = np.clip(self._program.act(observation), -1.0, 1.0)
+        fresh = self._strength * self._generator.standard_normal(action.shape[-1])
+        if self._noise is None:
+            self._noise = fresh
+        else:
+            self._noise = self._correlation * self._noise + np.sqrt(1.0 - self._correlation**2) * fresh
+        return (action + self._noise).astype(np.float32)
+
+
+class _Closing:
+    """Whether a program is closing its gripper: its command is above the one it began the episode with.
+
+    Relative, because some programs hold the gripper half closed from the start.
+    """
+
+    def __init__(self, gripper: int) -> None:
+        self._gripper = gripper
+        self._first: float | None = None
+        self.now = False
+
+    def reset(self) -> None:
+        self._first, self.now = None, False
+
+    def see(self, action: np.ndarray) -> None:
+        command = float(action[self._gripper])
+        if self._first is None:
+            self._first = command
+        self.now = command > self._first + 0.1

@@ -1,0 +1,159 @@
+"""Demonstration programs: named observation fields in, an action out, with a memory of their own.
+
+A program is a Python file with a class `Program`:
+
+    class Program:
+        def reset(self, seed): ...            # a new episode begins
+        def act(self, observation): ...       # {field name: float32 array} -> action [A] in [-1, 1]
+
+One object runs in each environment, so whatever it remembers belongs in `self`. Nothing else of the package is visible to it,
+and nothing of it is visible to the package: whatever offers the same two methods, for instance a proxy of a program that runs in
+another process, can stand in its place.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import traceback
+import types
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from expertgen.errors import FileError, UsageError, nearest
+from expertgen.tasks.spec import TaskSpec
+
+
+class Program(Protocol):
+    """A demonstrator of one environment, one control step at a time."""
+
+    def reset(self, seed: int) -> None:
+        """A new episode begins: forget the old one. The same seed gives the same actions on the same observations."""
+        ...
+
+    def act(self, observation: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Chooses the next action.
+
+        Args:
+            observation: field name → float32 array (read-only), with the names, units and frames of the task.
+
+        Returns:
+            the action `[A]`; values outside [-1, 1] are clipped by whoever runs the program.
+        """
+        ...
+
+
+MakeProgram = Callable[[], Program]
+"""Makes one program for one environment."""
+
+
+def load_program(path: Path, task: TaskSpec) -> MakeProgram:
+    """Loads a program from a Python file, which runs in this process with this process's rights.
+
+    Args:
+        path: the file.
+        task: what it is to demonstrate; decides the shape of an action.
+
+    Returns:
+        a function that makes a fresh program. Whatever its methods raise, or return by mistake, becomes a `UsageError` of one
+        line that names the file and the line.
+
+    Raises:
+        FileError: if the file is missing, cannot be run, or defines no fitting class `Program`.
+    """
+    try:
+        source = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise FileError(f"{path} does not exist") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise FileError(f"{path} cannot be read as text: {error}") from error
+    module = types.ModuleType(f"expertgen_program_{path.stem}")
+    module.__file__ = str(path)
+    sys.modules[module.__name__] = module  # dataclasses look their module up there
+    try:
+        # Compiled here instead of imported, so that no __pycache__ appears beside the user's file.
+        exec(compile(source, str(path), "exec"), module.__dict__)
+    except SyntaxError as error:
+        raise FileError(f"{path}, line {error.lineno}: {error.msg}") from error
+    except (Exception, SystemExit) as error:
+        raise FileError(_one_line(path, error)) from error
+    made_class = getattr(module, "Program", None)
+    if not inspect.isclass(made_class):
+        raise FileError(
+            f"{path} defines no class 'Program'; it needs one with reset(self, seed) and act(self, observation)"
+        )
+    _check_methods(path, made_class)
+    try:
+        made_class()
+    except (Exception, SystemExit) as error:
+        raise FileError(_one_line(path, error)) from error
+    return lambda: _FileProgram(made_class(), path, task)
+
+
+def action_problem(action: object, action_size: int) -> str | None:
+    """Says what is wrong with what a program returned, or returns None for an action `[A]` of finite numbers."""
+    try:
+        array = np.asarray(action, np.float32)
+    except (TypeError, ValueError):
+        return f"a {type(action).__name__} instead of {action_size} numbers"
+    if array.shape != (action_size,):
+        return f"shape {list(array.shape)} instead of [{action_size}]"
+    if not np.isfinite(array).all():
+        return f"a value that is not finite: {array.tolist()}"
+    return None
+
+
+class _FileProgram:
+    """A program from a file, with its mistakes turned into one line."""
+
+    def __init__(self, program: Program, path: Path, task: TaskSpec) -> None:
+        self._program = program
+        self._path = path
+        self._action_size = task.action_size
+
+    def reset(self, seed: int) -> None:
+        try:
+            self._program.reset(seed)
+        except (Exception, SystemExit) as error:
+            raise UsageError(_one_line(self._path, error)) from error
+
+    def act(self, observation: Mapping[str, np.ndarray]) -> np.ndarray:
+        try:
+            action = self._program.act(observation)
+        except (Exception, SystemExit) as error:
+            unknown = error.args[0] if isinstance(error, KeyError) and error.args else None
+            if isinstance(unknown, str) and unknown not in observation:
+                hint = nearest(unknown, observation) or f"; there are {', '.join(observation)}"
+                raise UsageError(
+                    f"{_place(self._path, error)}: there is no observation field {unknown!r}{hint}"
+                ) from error
+            raise UsageError(_one_line(self._path, error)) from error
+        if problem := action_problem(action, self._action_size):
+            line = type(self._program).act.__code__.co_firstlineno
+            raise UsageError(f"{self._path}, line {line}: act returned {problem}")
+        return np.asarray(action, np.float32)
+
+
+def _check_methods(path: Path, made_class: type) -> None:
+    for name, argument in (("reset", "seed"), ("act", "observation")):
+        method = inspect.getattr_static(made_class, name, None)
+        if not inspect.isfunction(method):
+            raise FileError(f"{path}: class Program has no method {name}(self, {argument})")
+        try:
+            inspect.signature(method).bind(None, None)
+        except TypeError:
+            line = method.__code__.co_firstlineno
+            raise FileError(f"{path}, line {line}: {name} must take (self, {argument})") from None
+
+
+def _place(path: Path, error: BaseException) -> str:
+    """The file, and its last line that took part in an error."""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+    return f"{path}, line {lines[-1]}" if lines else str(path)
+
+
+def _one_line(path: Path, error: BaseException) -> str:
+    return f"{_place(path, error)}: {type(error).__name__}: {' '.join(str(error).split())}"

@@ -1,0 +1,69 @@
+"""The scripted demonstrators: MetaWorld's own expert programs, one for each of its fifty tasks."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from expertgen.demos.imperfections import Roles
+from expertgen.demos.program import MakeProgram
+from expertgen.errors import UsageError
+from expertgen.tasks.metaworld_specs import metaworld_name
+from expertgen.tasks.spec import TaskSpec
+
+SOURCE = "metaworld-expert"
+"""What stands as the source of demonstrations by these programs."""
+
+
+class MetaWorldExpert:
+    """MetaWorld's expert of a task, from named fields. It has no memory and no randomness.
+
+    Args:
+        task: a MetaWorld task.
+        policy: its `metaworld.policies` object.
+    """
+
+    def __init__(self, task: TaskSpec, policy: Any) -> None:
+        self._fields = [(field.name, field.columns) for field in task.fields]
+        self._policy = policy
+        self._flat = np.zeros(task.observation_size)
+
+    def reset(self, seed: int) -> None:
+        """Nothing to forget."""
+
+    def act(self, observation: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Chooses the action `[4]`, clipped to [-1, 1]."""
+        for name, columns in self._fields:
+            self._flat[columns] = observation[name]
+        return np.clip(self._policy.get_action(self._flat), -1.0, 1.0).astype(np.float32)
+
+
+def scripted_program(task: TaskSpec) -> MakeProgram:
+    """Returns a function that makes the scripted expert of a task.
+
+    Raises:
+        UsageError: if the task has none, or the extra `vision`, which brings MetaWorld, is not installed.
+    """
+    if not task.simulator_id.startswith("MetaWorld/"):
+        raise UsageError(
+            f"task {task.id!r} has no scripted demonstrator; give a program with --program FILE, or import demonstrations"
+        )
+    try:
+        from metaworld.policies import ENV_POLICY_MAP
+    except ImportError as error:
+        raise UsageError(
+            "the scripted demonstrators need MetaWorld; pip install 'expertgen[vision]', or give a program with --program FILE"
+        ) from error
+    # The experts aim past their target on purpose; the environment clips. Said once per control step, it is noise.
+    warnings.filterwarnings("ignore", message="Constant.s. may be too high", category=UserWarning)
+    policy_class = ENV_POLICY_MAP[metaworld_name(task)]
+    return lambda: MetaWorldExpert(task, policy_class())
+
+
+def metaworld_roles(task: TaskSpec) -> Roles:
+    """What the imperfections are about in a MetaWorld task; the object that is to be handled is always in columns 4:7."""
+    handled = next(field.name for field in task.fields if field.start == 4)
+    return Roles(handled, "hand_position", task.action_names.index("gripper"))

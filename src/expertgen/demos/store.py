@@ -1,0 +1,248 @@
+"""Demonstrations in memory and on disk: one HDF5 layout that robomimic reads too, and no episode with a defect in it.
+
+data                    attributes: total, env_args (JSON), task, fields (JSON), action_size, layout
+  demo_0                attributes: num_samples, task, source, success, seed
+    obs/<field name>    float32 [T, columns of the field]
+    actions             float32 [T, A]
+    rewards             float32 [T]
+    dones               int64 [T], 1 at the last step
+  demo_1 ...
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from expertgen.demos.hdf5 import DefectError, demo_names, open_hdf5, read_array
+from expertgen.errors import FileError, UsageError
+from expertgen.runs.files import atomic_path
+from expertgen.tasks.spec import TaskSpec
+
+Fields = tuple[tuple[str, int, int], ...]
+"""Name, first column and one past the last column of every field; together they are all columns, in order."""
+
+LAYOUT = 1
+"""Version of the layout above."""
+
+_ROBOMIMIC_GYM_TYPE = 2
+
+
+@dataclass(frozen=True)
+class Demo:
+    """One demonstration of `T` control steps.
+
+    Attributes:
+        observations: float32 `[T, D]`; row `t` is what action `t` was chosen on.
+        actions: float32 `[T, A]`, in [-1, 1].
+        rewards: float32 `[T]`, the simulator's own.
+        success: whether the episode ended in success.
+        seed: seed of the collection that recorded it.
+        source: who demonstrated, e.g. `"metaworld-expert"` or a file name.
+    """
+
+    observations: np.ndarray
+    actions: np.ndarray
+    rewards: np.ndarray
+    success: bool
+    seed: int
+    source: str
+
+
+@dataclass(frozen=True)
+class DemoSet:
+    """Demonstrations of one task, at least one. It cannot be built from a demonstration with a defect.
+
+    Attributes:
+        task: id of the task.
+        fields: how the columns of an observation are named and stored.
+        demos: the demonstrations.
+        notes: what reading or importing left out or changed, one line each; not stored.
+    """
+
+    task: str
+    fields: Fields
+    demos: tuple[Demo, ...]
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.demos:
+            raise UsageError(f"there is no demonstration of {self.task!r}; collect or import at least one")
+        for i, demo in enumerate(self.demos):
+            try:
+                check_demo(demo, self.fields, self.action_size)
+            except DefectError as problem:
+                raise UsageError(f"demonstration {i} of {self.task!r}: {problem}") from None
+
+    def __len__(self) -> int:
+        return len(self.demos)
+
+    @property
+    def observation_size(self) -> int:
+        """Number of columns of an observation."""
+        return self.fields[-1][2]
+
+    @property
+    def action_size(self) -> int:
+        """Number of action dimensions."""
+        return self.demos[0].actions.shape[-1]
+
+    @property
+    def successes(self) -> int:
+        """Number of demonstrations that succeed."""
+        return sum(demo.success for demo in self.demos)
+
+    def check(self, task: TaskSpec) -> None:
+        """Refuses demonstrations that do not fit a task.
+
+        Raises:
+            UsageError: if they are of another task, or a field or the action has another shape there.
+        """
+        if self.task != task.id:
+            raise UsageError(f"these are demonstrations of {self.task!r}; choose others, or that task, for {task.id!r}")
+        for own, wanted in zip(self.fields, fields_of(task), strict=False):
+            if own != wanted:
+                raise UsageError(
+                    f"demonstrations of {self.task!r}: columns {own[1]}:{own[2]} are {own[0]!r}, "
+                    f"but the task has {wanted[0]!r} in columns {wanted[1]}:{wanted[2]}; make them again"
+                )
+        if (self.observation_size, self.action_size) != (task.observation_size, task.action_size):
+            raise UsageError(
+                f"demonstrations of {self.task!r} have {self.observation_size} observation columns and {self.action_size} "
+                f"actions, but the task has {task.observation_size} and {task.action_size}; make them again"
+            )
+
+    def save(self, path: Path) -> None:
+        """Writes the file, atomically.
+
+        Raises:
+            TrainingError: if the folder cannot be written or the disk is full.
+        """
+        with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+            data = file.create_group("data")
+            env_args = {"env_name": self.task, "type": _ROBOMIMIC_GYM_TYPE, "env_kwargs": {}}
+            data.attrs["env_args"] = json.dumps(env_args)
+            data.attrs["total"] = sum(len(demo.actions) for demo in self.demos)
+            data.attrs["task"] = self.task
+            data.attrs["fields"] = json.dumps(self.fields)
+            data.attrs["action_size"] = self.action_size
+            data.attrs["layout"] = LAYOUT
+            for i, demo in enumerate(self.demos):
+                self._write(data.create_group(f"demo_{i}"), demo)
+
+    def _write(self, group: h5py.Group, demo: Demo) -> None:
+        arrays = {f"obs/{name}": demo.observations[:, start:stop] for name, start, stop in self.fields}
+        arrays |= {"actions": demo.actions, "rewards": demo.rewards}
+        for name, array in arrays.items():
+            # The checksum turns a flipped bit into a refusal; without one HDF5 would hand it on as data.
+            group.create_dataset(name, data=np.asarray(array, np.float32), fletcher32=True)
+        group["dones"] = np.eye(1, len(demo.actions), len(demo.actions) - 1, dtype=np.int64)[0]
+        group.attrs["num_samples"] = len(demo.actions)
+        group.attrs["task"] = self.task
+        group.attrs["source"] = demo.source
+        group.attrs["success"] = bool(demo.success)
+        group.attrs["seed"] = demo.seed
+
+    @classmethod
+    def load(cls, path: Path, skip_broken: bool = False) -> DemoSet:
+        """Reads a file that `save` wrote.
+
+        Args:
+            path: the file.
+            skip_broken: leave broken episodes out, with a line in `notes` for each, instead of refusing the file.
+
+        Raises:
+            FileError: if the file is missing, truncated, not HDF5, of another layout, or has a broken episode (named).
+        """
+        with open_hdf5(path) as file:
+            data = file.get("data")
+            if not isinstance(data, h5py.Group) or "layout" not in data.attrs:
+                raise FileError(f"{path} was not written by expertgen; import it with 'expertgen demos import'")
+            if data.attrs["layout"] != LAYOUT:
+                raise FileError(f"{path} has layout {data.attrs['layout']}, this program reads {LAYOUT}; make it again")
+            fields: Fields = tuple((name, start, stop) for name, start, stop in json.loads(data.attrs["fields"]))
+            demos, notes = [], []
+            for name in demo_names(data):
+                try:
+                    demo = _read(data[name], fields)
+                    check_demo(demo, fields, data.attrs["action_size"])
+                    demos.append(demo)
+                except DefectError as problem:
+                    if not skip_broken:
+                        raise FileError(
+                            f"{path}: {name}: {problem}; make it again, or leave it out with --skip-broken"
+                        ) from None
+                    notes.append(f"left out {name}: {problem}")
+            if not demos:
+                raise FileError(f"{path} holds no {'whole ' if notes else ''}demonstration; make it again")
+            return cls(str(data.attrs["task"]), fields, tuple(demos), tuple(notes))
+
+
+def fields_of(task: TaskSpec) -> Fields:
+    """How the observations of a task are stored, and shown to programs.
+
+    These are the task's named fields; columns that none of them names become `unnamed_<first>_<last + 1>`. A task that
+    names no field, or a column twice, has the single field `"observation"`.
+    """
+    fields, column = [], 0
+    for field in sorted(task.fields, key=lambda f: f.start):
+        if field.start < column:
+            return (("observation", 0, task.observation_size),)
+        if field.start > column:
+            fields.append((f"unnamed_{column}_{field.start}", column, field.start))
+        fields.append((field.name, field.start, field.stop))
+        column = field.stop
+    if not fields:
+        return (("observation", 0, task.observation_size),)
+    if column < task.observation_size:
+        fields.append((f"unnamed_{column}_{task.observation_size}", column, task.observation_size))
+    return tuple(fields)
+
+
+def check_demo(demo: Demo, fields: Fields, action_size: int) -> None:
+    """Checks shapes and values of a demonstration.
+
+    Raises:
+        DefectError: what is wrong, naming the field and the step.
+    """
+    steps = len(demo.actions)
+    if steps == 0:
+        raise DefectError("it has no step")
+    shapes = {
+        "observations": (demo.observations.shape, (steps, fields[-1][2])),
+        "actions": (demo.actions.shape, (steps, action_size)),
+        "rewards": (demo.rewards.shape, (steps,)),
+    }
+    for name, (shape, wanted) in shapes.items():
+        if shape != wanted:
+            raise DefectError(f"{name} have shape {list(shape)}, not {list(wanted)}")
+    parts = {f"obs/{name}": demo.observations[:, start:stop] for name, start, stop in fields}
+    parts |= {"actions": demo.actions, "rewards": demo.rewards[:, None]}
+    for name, array in parts.items():
+        bad = ~np.isfinite(array).all(axis=1)
+        if bad.any():
+            raise DefectError(f"{name}: NaN or infinity at step {bad.argmax()}")
+    reach = np.abs(demo.actions).max(axis=1)
+    if reach.max() > 1.0:
+        raise DefectError(f"actions reach {reach.max():.3g} at step {reach.argmax()}, outside [-1, 1]")
+
+
+def _read(group: h5py.Group, fields: Fields) -> Demo:
+    actions, rewards = read_array(group, "actions"), read_array(group, "rewards")
+    for name in ("num_samples", "source", "success", "seed"):
+        if name not in group.attrs:
+            raise DefectError(f"attribute {name!r} is missing")
+    if len(actions) != group.attrs["num_samples"]:
+        raise DefectError(f"{len(actions)} actions, but num_samples says {group.attrs['num_samples']}")
+    columns = []
+    for name, start, stop in fields:
+        array, wanted = read_array(group, f"obs/{name}"), (len(actions), stop - start)
+        if array.shape != wanted:
+            raise DefectError(f"obs/{name} has shape {list(array.shape)}, not {list(wanted)}")
+        columns.append(array)
+    success, seed, source = (group.attrs[name] for name in ("success", "seed", "source"))
+    return Demo(np.concatenate(columns, axis=1), actions, rewards, bool(success), int(seed), str(source))
