@@ -76,14 +76,14 @@ def warping_distance(paths: np.ndarray, references: np.ndarray) -> np.ndarray:
     """
     count, length = paths.shape[0], paths.shape[1]
     others, width = references.shape[0], references.shape[1]
-    points, targets = (np.moveaxis(x.astype(np.float64), 1, 0) for x in (paths, references))
+    points, targets = (np.moveaxis(x.astype(np.float64), 0, 2) for x in (paths, references))  # [P, k, n], [Q, k, m]
     # Cells (i, j) of one anti-diagonal i + j = s depend on the two before it alone: all are computed at once, for
     # all pairs. Row i + 1 of a diagonal holds cell (i, s - i); row 0 and rows beyond the table stay infinite.
     shape = (length + 1, count, others)
     older, old = np.full(shape, np.inf), np.full(shape, np.inf)
     for s in range(length + width - 1):
         i = np.arange(max(0, s - width + 1), min(length, s + 1))
-        d = np.linalg.norm(points[i][:, :, None] - targets[s - i][:, None], axis=-1)
+        d = np.sqrt(np.square(points[i][..., None] - targets[s - i][:, :, None]).sum(axis=1))
         diagonal = older[i] + 2 * d if s else 2 * d
         now = np.full(shape, np.inf)
         now[i + 1] = np.minimum(np.minimum(old[i], old[i + 1]) + d, diagonal)
