@@ -2,11 +2,11 @@
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from expertgen.demos.store import Demo, DemoSet
 from expertgen.errors import FileError, UsageError
 from expertgen.evaluation.evaluate import (
     Evaluation,
@@ -30,14 +30,10 @@ def episode(env: int, steps: int, success: bool, at: float = 0.0) -> Episode:
 EPISODES = [episode(0, 10, True), episode(1, 20, True, at=1.0), episode(2, 40, False), episode(3, 40, False)]
 
 
-def demo_set(*at: float) -> SimpleNamespace:
-    demos = [
-        SimpleNamespace(
-            observations=np.full((6, 4), x, np.float32), actions=np.zeros((6, 2), np.float32), success=x > 1
-        )
-        for x in at
-    ]
-    return SimpleNamespace(demos=tuple(demos))
+def demo_set(*at: float) -> DemoSet:
+    zeros = np.zeros((6, 2), np.float32)
+    demos = [Demo(np.full((6, 4), x, np.float32), zeros, zeros[:, 0], x > 1, seed=0, source="test") for x in at]
+    return DemoSet("toy-point", (("point_position", 0, 2), ("goal_position", 2, 4)), tuple(demos))
 
 
 def results(**stages: Evaluation) -> Results:

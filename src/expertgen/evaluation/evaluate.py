@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from expertgen.demos.store import DemoSet
 from expertgen.errors import FileError, UsageError
 from expertgen.evaluation.motion import action_jerk, action_saturation, distance_to_demonstrations, path_columns
 from expertgen.evaluation.rollouts import Episode
 from expertgen.evaluation.statistics import wilson_interval
 from expertgen.runs.files import read_json, write_json
 from expertgen.tasks.spec import TaskSpec
-
-if TYPE_CHECKING:
-    from expertgen.demos.store import DemoSet
 
 
 @dataclass(frozen=True)

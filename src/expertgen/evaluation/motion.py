@@ -11,6 +11,9 @@ from expertgen.tasks.spec import TaskSpec
 PATH_POINTS = 32
 """Points that a path is resampled to before it is compared."""
 
+HAND_FIELDS = ("hand_position", "palm_position")
+"""Observation fields that tell where the hand is."""
+
 SATURATED = 0.99
 """An action component of at least this size counts as saturated; the limit is 1."""
 
@@ -43,7 +46,7 @@ def path_columns(task: TaskSpec) -> np.ndarray:
     Returns:
         int `[k]`; empty if the task names no field in metres, and then paths cannot be compared.
     """
-    fields = [f for f in task.fields if f.name == "hand_position"] or [f for f in task.fields if f.unit == "m"]
+    fields = [f for f in task.fields if f.name in HAND_FIELDS] or [f for f in task.fields if f.unit == "m"]
     return np.concatenate([np.arange(0), *(np.arange(f.start, f.stop) for f in fields)])
 
 

@@ -1,0 +1,101 @@
+"""Reading a run folder for its report: every piece may be missing, because a run may have been stopped anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from expertgen.errors import FileError
+from expertgen.evaluation.evaluate import Failure, load_failures
+from expertgen.evaluation.results import CONTROLS, STAGES, Results
+from expertgen.reporting.noise import NoisePicture
+from expertgen.runs.files import read_json
+from expertgen.runs.metrics import read_metrics
+
+FOLDERS = (*STAGES, *CONTROLS)
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A short film, or a strip of frames, of one episode.
+
+    Attributes:
+        stage: which policy it shows.
+        success: how the episode ended.
+        path: an mp4 film or a PNG strip.
+    """
+
+    stage: str
+    success: bool
+    path: Path
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """Everything that a report shows.
+
+    Attributes:
+        folder: the run folder.
+        about: `run.json`: task, seed, command, versions, machine, and whatever else is in it.
+        config: `config.json`, the resolved configuration.
+        results: `results.json`; None before the first stage was evaluated.
+        metrics: stage → rows of its `metrics.jsonl`; stages without rows are left out.
+        failures: stage → failed episodes of its evaluation.
+        clips: films, or strips where there is no film, in the order of the stages, success before failure.
+        steerability: `prior/steerability.json`; empty where the prior was not probed.
+        noise: `expert/noise.json`.
+    """
+
+    folder: Path
+    about: Mapping[str, Any]
+    config: Mapping[str, Any]
+    results: Results | None
+    metrics: Mapping[str, list[dict[str, Any]]]
+    failures: Mapping[str, tuple[Failure, ...]]
+    clips: tuple[Clip, ...]
+    steerability: Mapping[str, Any]
+    noise: NoisePicture | None
+
+    @classmethod
+    def read(cls, folder: Path) -> RunRecord:
+        """Reads what there is.
+
+        Raises:
+            FileError: if the folder is not a run folder, or one of its files is broken.
+        """
+        if not (folder / "run.json").exists() and not (folder / "results.json").exists():
+            raise FileError(f"{folder} is not a run folder: it holds neither run.json nor results.json")
+        results = Results.load(folder / "results.json") if (folder / "results.json").exists() else None
+        noise = folder / "expert" / "noise.json"
+        return cls(
+            folder=folder,
+            about=_read(folder / "run.json"),
+            config=_read(folder / "config.json"),
+            results=results,
+            metrics={stage: rows for stage in FOLDERS if (rows := read_metrics(folder / stage))},
+            failures={
+                stage: load_failures(path) for stage in FOLDERS if (path := folder / stage / "episodes.json").exists()
+            },
+            clips=tuple(clip for stage in FOLDERS for clip in _clips(folder / stage)),
+            steerability=_read(folder / "prior" / "steerability.json"),
+            noise=NoisePicture.load(noise) if noise.exists() else None,
+        )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise FileError(f"{path} holds no JSON object")
+    return value
+
+
+def _clips(folder: Path) -> list[Clip]:
+    found = []
+    for outcome in ("success", "failure"):
+        paths = [folder / f"{outcome}{suffix}" for suffix in (".mp4", ".png")]
+        found += [Clip(folder.name, outcome == "success", path) for path in paths if path.exists()][:1]
+    return found

@@ -1,0 +1,86 @@
+"""Numbers and stages in words: the same in the report, in the terminal, and wherever else people read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from expertgen.evaluation.evaluate import Evaluation
+
+TITLES = {
+    "demos": "Demonstrations",
+    "prior": "Prior",
+    "expert": "Expert",
+    "student": "Student",
+    "zero_noise": "Zero noise",
+    "constant_noise": "Best constant noise",
+    "bc_student": "Cloned student",
+    "blind_student": "Blind student",
+}
+"""Stage → what people call it."""
+
+MEANINGS = {
+    "demos": "the imperfect episodes it all starts from",
+    "prior": "diffusion policy cloned from them, its noise from N(0, I)",
+    "expert": "the same frozen prior, its noise chosen by RL",
+    "student": "depth cameras and its own joints only",
+    "zero_noise": "the prior with all noise set to 0",
+    "constant_noise": "the prior with one noise for all, the best found",
+    "bc_student": "as many expert labels, without DAgger",
+    "blind_student": "the student without its cameras",
+}
+"""Stage → one line about it."""
+
+
+def percent(share: float) -> str:
+    """`0.973` → `"97%"`; what is not quite 0 or 1 is never rounded to it: `0.998` → `"99.8%"`."""
+    whole = round(100 * share)
+    return f"{whole}%" if share in (0, 1) or 0 < whole < 100 else f"{100 * share:.1f}%"
+
+
+def interval(evaluation: Evaluation) -> str:
+    """The 95% interval, e.g. `"94.6–98.7%"`."""
+    return f"{100 * evaluation.low:.1f}–{100 * evaluation.high:.1f}%"
+
+
+def duration(seconds: float) -> str:
+    """`192.4` → `"3 min 12 s"`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def count(number: float) -> str:
+    """`184307` → `"184 k"`, `1234567` → `"1.23 M"`."""
+    for size, unit in ((1e6, "M"), (1e3, "k")):
+        if number >= size:
+            return f"{number / size:.3g} {unit}"
+    return f"{number:.0f}"
+
+
+def optional(value: float | None, digits: int) -> str:
+    """A number with that many decimals, or a dash where it could not be measured."""
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def headline(stages: Mapping[str, Evaluation]) -> str:
+    """What a run achieved, in a sentence or two; says less where stages are missing."""
+    prior, expert, student = (stages.get(name) for name in ("prior", "expert", "student"))
+    if prior is None:
+        return "No policy of this run was evaluated yet."
+    before = percent(prior.success)
+    if expert is None:
+        return f"The prior succeeds in {before} of {prior.episodes} held-out episodes. It was not steered yet."
+    after = percent(expert.success)
+    if expert.low > prior.success:
+        cost = f"in {duration(expert.seconds)} and {count(expert.env_steps)} simulator steps"
+        text = f"Steering the noise of a frozen diffusion prior took it from {before} to {after} success, {cost}."
+    else:
+        text = f"Steering did not help: the expert succeeds in {after} of the held-out episodes, its prior in {before}."
+    if student is None:
+        return text
+    kept = f", {percent(student.success / expert.success)} of its expert" if expert.success else ""
+    return f"{text} A student that sees through depth cameras reaches {percent(student.success)}{kept}."
