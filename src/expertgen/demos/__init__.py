@@ -1,0 +1,1 @@
+"""Imperfect demonstrations: how they are stored, who gives them, and how they are collected and imported."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
-from expertgen.demos.program import MakeProgram
+from expertgen.demos.imperfections import DEFAULT_IMPERFECTIONS, Imperfections
+from expertgen.demos.program import MakeProgram, visible_fields
 from expertgen.demos.store import Demo, DemoSet, fields_of
 from expertgen.errors import UsageError
 from expertgen.runs.progress import StageProgress
@@ -17,6 +18,27 @@ from expertgen.tasks.environment import TaskEnv
 from expertgen.tasks.spec import TaskSpec
 
 Keep = Literal["all", "successes"]
+
+
+@dataclass(frozen=True)
+class CollectConfig:
+    """How demonstrations are collected."""
+
+    episodes: int = 128
+    """Episodes to play."""
+    num_envs: int = 64
+    """Environments that play at the same time."""
+    keep: Keep = "all"
+    """Which episodes to keep: "all", or "successes" alone."""
+    imperfections: Imperfections = DEFAULT_IMPERFECTIONS
+    """What is wrong with the scripted demonstrator."""
+
+    def __post_init__(self) -> None:
+        for name in ("episodes", "num_envs"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if self.keep not in get_args(Keep):
+            raise UsageError(f"keep is {self.keep!r}; it must be one of {', '.join(get_args(Keep))}")
 
 
 class ProgramPolicy:
@@ -34,7 +56,7 @@ class ProgramPolicy:
     chunk_length = 1
 
     def __init__(self, task: TaskSpec, make_program: MakeProgram, num_envs: int, seed: int) -> None:
-        self._columns = {name: slice(start, stop) for name, start, stop in fields_of(task)}
+        self._fields = visible_fields(task)
         self._action_size = task.action_size
         self._programs = [make_program() for _ in range(num_envs)]
         self._episodes = np.zeros(num_envs, np.int64)
@@ -52,7 +74,7 @@ class ProgramPolicy:
         rows.flags.writeable = False  # a program cannot change what is recorded
         actions = np.empty((len(ids), 1, self._action_size), np.float32)
         for i, row, action in zip(ids.tolist(), rows, actions[:, 0], strict=True):
-            action[:] = self._programs[i].act({name: row[columns] for name, columns in self._columns.items()})
+            action[:] = self._programs[i].act({name: row[columns] for name, columns in self._fields.items()})
         return actions.clip(-1.0, 1.0)
 
 
@@ -61,8 +83,8 @@ def collect(
 ) -> Generator[StageProgress, None, DemoSet]:
     """Runs programs and records their episodes.
 
-    Every environment plays a number of episodes fixed beforehand (equal shares, the first environments one more), so that
-    quick successes are not favoured. The true observations are recorded, whatever an imperfect program believed it saw.
+    Every environment plays a number of episodes fixed beforehand (equal shares, the first environments one more), so
+    that quick successes are not favoured. The true observations are recorded, whatever a program believed it saw.
 
     Args:
         env: where to play; it is reset with `seed` first.
@@ -73,7 +95,8 @@ def collect(
         keep: `"successes"` leaves the failures out.
 
     Yields:
-        episodes finished after every control step, and the share of successes among them (which leans high until the end).
+        after every control step, the episodes finished and the share of successes among them (it leans high until the
+        end, because successes finish first).
 
     Returns:
         the demonstrations, ordered by environment and by time within it.
@@ -83,42 +106,57 @@ def collect(
     """
     if episodes < 1:
         raise UsageError(f"episodes is {episodes}; collect at least 1")
-    task, n = env.task, env.num_envs
-    share = episodes // n + (np.arange(n) < episodes % n)
-    played = np.zeros(n, np.int64)
-    policy = ProgramPolicy(task, make_program, n, seed)
-    observation_tape = np.empty((n, task.horizon, task.observation_size), np.float32)
-    action_tape = np.zeros((n, task.horizon, task.action_size), np.float32)
-    reward_tape = np.empty((n, task.horizon), np.float32)
-    steps = np.zeros(n, np.int64)
+    task, everyone = env.task, np.arange(env.num_envs)
+    left = episodes // env.num_envs + (everyone < episodes % env.num_envs)
+    policy = ProgramPolicy(task, make_program, env.num_envs, seed)
+    tape = _Tape(task, env.num_envs)
     recorded: list[tuple[int, Demo]] = []
+    actions = np.zeros((env.num_envs, task.action_size), np.float32)
     observation, _ = env.reset(seed=seed)
-    playing = np.flatnonzero(share)
+    playing = np.flatnonzero(left)
     policy.reset(playing)
-    actions = np.zeros((n, task.action_size), np.float32)
     while playing.size:
         actions[playing] = policy.plan(observation[playing], playing)[:, 0]
-        observation_tape[playing, steps[playing]] = observation[playing]
-        action_tape[playing, steps[playing]] = actions[playing]
+        before = observation
         observation, reward, terminated, truncated, info = env.step(actions)
-        reward_tape[playing, steps[playing]] = reward[playing]
-        steps[playing] += 1
+        tape.write(playing, before, actions, reward)
         over = playing[(terminated | truncated)[playing]]
-        for i in over.tolist():
-            tapes = (tape[i, : steps[i]].copy() for tape in (observation_tape, action_tape, reward_tape))
-            recorded.append((i, Demo(*tapes, bool(info["success"][i]), seed, source)))
-        played[over] += 1
-        steps[over] = 0
-        again = over[played[over] < share[over]]
+        recorded += [(i, tape.cut(i, bool(info["success"][i]), seed, source)) for i in over.tolist()]
+        left[over] -= 1
+        again = over[left[over] > 0]
         if again.size:
-            observation, _ = env.reset(options={"reset_mask": np.isin(np.arange(n), again)})
+            observation, _ = env.reset(options={"reset_mask": np.isin(everyone, again)})
             policy.reset(again)
-        playing = playing[played[playing] < share[playing]]
-        success = np.mean([demo.success for _, demo in recorded]) if recorded else 0.0
-        yield StageProgress("demos", len(recorded), episodes, "episodes", {"success": float(success)})
-    demos = tuple(demo for _, demo in sorted(recorded, key=lambda entry: entry[0]) if keep == "all" or demo.success)
+        playing = np.flatnonzero(left)
+        success = float(np.mean([demo.success for _, demo in recorded])) if recorded else 0.0
+        yield StageProgress("demos", len(recorded), episodes, "episodes", {"success": success})
+    recorded.sort(key=lambda entry: entry[0])
+    demos = tuple(demo for _, demo in recorded if keep == "all" or demo.success)
     if not demos:
-        raise UsageError(
-            f"none of {episodes} demonstrations of {task.id!r} succeeded; weaken the imperfections or keep all"
-        )
+        raise UsageError(f"none of {episodes} episodes of {task.id!r} succeeded; keep all, or demonstrate it better")
     return DemoSet(task.id, fields_of(task), demos)
+
+
+class _Tape:
+    """The running episodes of `N` environments."""
+
+    def __init__(self, task: TaskSpec, num_envs: int) -> None:
+        self._observations = np.zeros((num_envs, task.horizon, task.observation_size), np.float32)
+        self._actions = np.zeros((num_envs, task.horizon, task.action_size), np.float32)
+        self._rewards = np.zeros((num_envs, task.horizon), np.float32)
+        self._steps = np.zeros(num_envs, np.int64)
+
+    def write(self, ids: np.ndarray, observation: np.ndarray, actions: np.ndarray, rewards: np.ndarray) -> None:
+        """Appends one control step to the episodes of the environments `ids`; the arrays are of all environments."""
+        steps = self._steps[ids]
+        self._observations[ids, steps] = observation[ids]
+        self._actions[ids, steps] = actions[ids]
+        self._rewards[ids, steps] = rewards[ids]
+        self._steps[ids] += 1
+
+    def cut(self, i: int, success: bool, seed: int, source: str) -> Demo:
+        """Takes the episode of environment `i` off the tape."""
+        steps, self._steps[i] = self._steps[i], 0
+        parts = (array[i, :steps].copy() for array in (self._observations, self._actions, self._rewards))
+        observations, actions, rewards = parts
+        return Demo(observations, actions, rewards, success, seed, source)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -13,7 +14,7 @@ from expertgen.errors import FileError
 
 
 class DefectError(FileError):
-    """An episode that cannot be used. The message says what is wrong with it; the reader adds the file and the episode."""
+    """An episode that cannot be used. The message says what is wrong; the reader adds the file and the episode."""
 
 
 @contextmanager
@@ -34,10 +35,16 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
         raise FileError(f"{path} is truncated or damaged; make it again") from error
 
 
-def demo_names(data: h5py.Group) -> list[str]:
-    """Names of the episodes `demo_<i>` of a group, in the order of their numbers."""
-    names = [name for name in data if name.startswith("demo_") and name[5:].isdecimal()]
-    return sorted(names, key=lambda name: int(name[5:]))
+def attributes(group: h5py.Group) -> dict[str, Any]:
+    """The attributes of a group, as a plain dictionary."""
+    return dict(group.attrs)
+
+
+def episode_groups(data: h5py.Group) -> list[tuple[str, h5py.Group]]:
+    """The groups `demo_<i>` of a group with their names, in the order of their numbers."""
+    found = [(name, group) for name, group in data.items() if isinstance(group, h5py.Group)]
+    found = [(name, group) for name, group in found if name.startswith("demo_") and name[5:].isdecimal()]
+    return sorted(found, key=lambda entry: int(entry[0][5:]))
 
 
 def read_array(group: h5py.Group, name: str) -> np.ndarray:
@@ -46,10 +53,11 @@ def read_array(group: h5py.Group, name: str) -> np.ndarray:
     Raises:
         DefectError: if it is missing, damaged, or does not hold numbers.
     """
-    if name not in group:
+    dataset = group.get(name)
+    if not isinstance(dataset, h5py.Dataset):
         raise DefectError(f"{name} is missing")
     try:
-        return np.asarray(group[name][()], np.float32)
+        return np.asarray(dataset[()], np.float32)
     except (OSError, RuntimeError):
         raise DefectError(f"{name} is damaged") from None
     except (TypeError, ValueError):

@@ -48,9 +48,15 @@ class Imperfections:
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise UsageError(f"{name} is {getattr(self, name)}; it is a probability, from 0 to 1")
         if not 0.0 <= self.actuation_correlation < 1.0:
-            raise UsageError(f"actuation_correlation is {self.actuation_correlation}; it must be at least 0 and below 1")
+            raise UsageError(
+                f"actuation_correlation is {self.actuation_correlation}; it must be at least 0 and below 1"
+            )
         if self.latency < 0:
             raise UsageError(f"latency is {self.latency}; it must not be negative")
+
+
+DEFAULT_IMPERFECTIONS = Imperfections(calibration_error=0.015, actuation_noise=0.3)
+"""What the scripted demonstrators are degraded by unless told otherwise."""
 
 
 @dataclass(frozen=True)
@@ -74,21 +80,21 @@ def imperfect(make_program: MakeProgram, imperfections: Imperfections, roles: Ro
     def make() -> Program:
         program = make_program()
         if imperfections.calibration_error:
-            program = CalibrationError(program, imperfections.calibration_error, roles)
+            program = _CalibrationError(program, imperfections.calibration_error, roles)
         if imperfections.no_recovery:
-            program = NoRecovery(program, imperfections.no_recovery, roles)
+            program = _NoRecovery(program, imperfections.no_recovery, roles)
         if imperfections.latency:
-            program = Latency(program, imperfections.latency)
+            program = _Latency(program, imperfections.latency)
         if imperfections.gripper_opening:
-            program = GripperOpening(program, imperfections.gripper_opening, roles)
+            program = _GripperOpening(program, imperfections.gripper_opening, roles)
         if imperfections.actuation_noise:
-            program = ActuationNoise(program, imperfections.actuation_noise, imperfections.actuation_correlation)
+            program = _ActuationNoise(program, imperfections.actuation_noise, imperfections.actuation_correlation)
         return program
 
     return make
 
 
-class CalibrationError:
+class _CalibrationError:
     """The program sees the object where it is not: `o + d`, `d ~ N(0, error^2 I)` drawn once per episode."""
 
     def __init__(self, program: Program, error: float, roles: Roles) -> None:
@@ -104,7 +110,7 @@ class CalibrationError:
         return self._program.act({**observation, self._field: observation[self._field] + self._offset})
 
 
-class NoRecovery:
+class _NoRecovery:
     """The program does not notice that it has lost the object, and goes on as if it still held it.
 
     From the moment of the grasp, the program's belief of where the object is moves with the hand. A grasp is when the
@@ -140,7 +146,7 @@ class NoRecovery:
         return action
 
 
-class Latency:
+class _Latency:
     """The program sees what was there some control steps ago; at the start of an episode, the first observation."""
 
     def __init__(self, program: Program, steps: int) -> None:
@@ -156,7 +162,7 @@ class Latency:
         return self._program.act(self._seen[0])
 
 
-class GripperOpening:
+class _GripperOpening:
     """While it is closing, the gripper may open for a moment, in every control step with the same probability."""
 
     def __init__(self, program: Program, probability: float, roles: Roles) -> None:
@@ -183,7 +189,7 @@ class GripperOpening:
         return action
 
 
-class ActuationNoise:
+class _ActuationNoise:
     """Gaussian noise on every action that the program commands (after its clipping to [-1, 1]).
 
     `x_t = c x_{t-1} + sqrt(1 - c^2) s e_t` with `e_t ~ N(0, I)`: standard deviation `s` at any correlation `c`.
@@ -200,7 +206,7 @@ class ActuationNoise:
         self._program.reset(seed)
 
     def act(self, observation: Mapping[str, np.ndarray]) -> np.ndarray:
-        action = np.clip(self._program.act(observation), -1.0, 1.0)
+        action = self._program.act(observation).clip(-1.0, 1.0)
         fresh = self._strength * self._generator.standard_normal(action.shape[-1])
         if self._noise is None:
             self._noise = fresh

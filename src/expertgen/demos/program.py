@@ -6,9 +6,8 @@ A program is a Python file with a class `Program`:
         def reset(self, seed): ...            # a new episode begins
         def act(self, observation): ...       # {field name: float32 array} -> action [A] in [-1, 1]
 
-One object runs in each environment, so whatever it remembers belongs in `self`. Nothing else of the package is visible to it,
-and nothing of it is visible to the package: whatever offers the same two methods, for instance a proxy of a program that runs in
-another process, can stand in its place.
+One object runs in each environment, so whatever it remembers belongs in `self`. Package and program know nothing of
+each other but these two methods, so a proxy of a program that runs in another process can stand in its place.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ import traceback
 import types
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -50,6 +49,11 @@ MakeProgram = Callable[[], Program]
 """Makes one program for one environment."""
 
 
+def visible_fields(task: TaskSpec) -> dict[str, slice]:
+    """What a program sees: the task's named fields, or the whole `"observation"` where a task names none."""
+    return {f.name: f.columns for f in task.fields} or {"observation": slice(0, task.observation_size)}
+
+
 def load_program(path: Path, task: TaskSpec) -> MakeProgram:
     """Loads a program from a Python file, which runs in this process with this process's rights.
 
@@ -58,8 +62,8 @@ def load_program(path: Path, task: TaskSpec) -> MakeProgram:
         task: what it is to demonstrate; decides the shape of an action.
 
     Returns:
-        a function that makes a fresh program. Whatever its methods raise, or return by mistake, becomes a `UsageError` of one
-        line that names the file and the line.
+        a function that makes a fresh program. Whatever its methods raise, or return by mistake, becomes a `UsageError`
+        of one line that names the file and the line.
 
     Raises:
         FileError: if the file is missing, cannot be run, or defines no fitting class `Program`.
@@ -80,17 +84,17 @@ def load_program(path: Path, task: TaskSpec) -> MakeProgram:
         raise FileError(f"{path}, line {error.lineno}: {error.msg}") from error
     except (Exception, SystemExit) as error:
         raise FileError(_one_line(path, error)) from error
-    made_class = getattr(module, "Program", None)
-    if not inspect.isclass(made_class):
+    program_class: Any = getattr(module, "Program", None)
+    if not inspect.isclass(program_class):
         raise FileError(
             f"{path} defines no class 'Program'; it needs one with reset(self, seed) and act(self, observation)"
         )
-    _check_methods(path, made_class)
+    _check_methods(path, program_class)
     try:
-        made_class()
+        program_class()
     except (Exception, SystemExit) as error:
         raise FileError(_one_line(path, error)) from error
-    return lambda: _FileProgram(made_class(), path, task)
+    return lambda: _FileProgram(program_class(), path, task)
 
 
 def action_problem(action: object, action_size: int) -> str | None:
@@ -109,7 +113,7 @@ def action_problem(action: object, action_size: int) -> str | None:
 class _FileProgram:
     """A program from a file, with its mistakes turned into one line."""
 
-    def __init__(self, program: Program, path: Path, task: TaskSpec) -> None:
+    def __init__(self, program: Any, path: Path, task: TaskSpec) -> None:
         self._program = program
         self._path = path
         self._action_size = task.action_size
@@ -137,9 +141,9 @@ class _FileProgram:
         return np.asarray(action, np.float32)
 
 
-def _check_methods(path: Path, made_class: type) -> None:
+def _check_methods(path: Path, program_class: type) -> None:
     for name, argument in (("reset", "seed"), ("act", "observation")):
-        method = inspect.getattr_static(made_class, name, None)
+        method = inspect.getattr_static(program_class, name, None)
         if not inspect.isfunction(method):
             raise FileError(f"{path}: class Program has no method {name}(self, {argument})")
         try:

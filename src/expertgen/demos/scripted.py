@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from expertgen.demos.imperfections import Roles
+from expertgen.demos.imperfections import Imperfections, Roles, imperfect
 from expertgen.demos.program import MakeProgram
 from expertgen.errors import UsageError
 from expertgen.tasks.metaworld_specs import metaworld_name
@@ -35,10 +35,10 @@ class MetaWorldExpert:
         """Nothing to forget."""
 
     def act(self, observation: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Chooses the action `[4]`, clipped to [-1, 1]."""
+        """Chooses the action `[4]`; it may lie outside [-1, 1]."""
         for name, columns in self._fields:
             self._flat[columns] = observation[name]
-        return np.clip(self._policy.get_action(self._flat), -1.0, 1.0).astype(np.float32)
+        return self._policy.get_action(self._flat)
 
 
 def scripted_program(task: TaskSpec) -> MakeProgram:
@@ -49,13 +49,13 @@ def scripted_program(task: TaskSpec) -> MakeProgram:
     """
     if not task.simulator_id.startswith("MetaWorld/"):
         raise UsageError(
-            f"task {task.id!r} has no scripted demonstrator; give a program with --program FILE, or import demonstrations"
+            f"task {task.id!r} has no scripted demonstrator; give one with --program FILE, or import demonstrations"
         )
     try:
         from metaworld.policies import ENV_POLICY_MAP
     except ImportError as error:
         raise UsageError(
-            "the scripted demonstrators need MetaWorld; pip install 'expertgen[vision]', or give a program with --program FILE"
+            "scripted demonstrators need MetaWorld; pip install 'expertgen[vision]', or give one with --program FILE"
         ) from error
     # The experts aim past their target on purpose; the environment clips. Said once per control step, it is noise.
     warnings.filterwarnings("ignore", message="Constant.s. may be too high", category=UserWarning)
@@ -63,7 +63,12 @@ def scripted_program(task: TaskSpec) -> MakeProgram:
     return lambda: MetaWorldExpert(task, policy_class())
 
 
+def imperfect_demonstrator(task: TaskSpec, imperfections: Imperfections) -> MakeProgram:
+    """Returns a function that makes the scripted expert of a task with imperfections; raises as `scripted_program`."""
+    return imperfect(scripted_program(task), imperfections, metaworld_roles(task))
+
+
 def metaworld_roles(task: TaskSpec) -> Roles:
-    """What the imperfections are about in a MetaWorld task; the object that is to be handled is always in columns 4:7."""
+    """What the imperfections of a MetaWorld task are about; the object to be handled is always in columns 4:7."""
     handled = next(field.name for field in task.fields if field.start == 4)
     return Roles(handled, "hand_position", task.action_names.index("gripper"))

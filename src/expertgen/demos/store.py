@@ -18,7 +18,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from expertgen.demos.hdf5 import DefectError, demo_names, open_hdf5, read_array
+from expertgen.demos.hdf5 import DefectError, attributes, episode_groups, open_hdf5, read_array
 from expertgen.errors import FileError, UsageError
 from expertgen.runs.files import atomic_path
 from expertgen.tasks.spec import TaskSpec
@@ -112,8 +112,9 @@ class DemoSet:
                 )
         if (self.observation_size, self.action_size) != (task.observation_size, task.action_size):
             raise UsageError(
-                f"demonstrations of {self.task!r} have {self.observation_size} observation columns and {self.action_size} "
-                f"actions, but the task has {task.observation_size} and {task.action_size}; make them again"
+                f"demonstrations of {self.task!r} have {self.observation_size} observation columns and "
+                f"{self.action_size} actions, the task has {task.observation_size} and {task.action_size}; "
+                "make them again"
             )
 
     def save(self, path: Path) -> None:
@@ -162,31 +163,28 @@ class DemoSet:
             data = file.get("data")
             if not isinstance(data, h5py.Group) or "layout" not in data.attrs:
                 raise FileError(f"{path} was not written by expertgen; import it with 'expertgen demos import'")
-            if data.attrs["layout"] != LAYOUT:
-                raise FileError(f"{path} has layout {data.attrs['layout']}, this program reads {LAYOUT}; make it again")
-            fields: Fields = tuple((name, start, stop) for name, start, stop in json.loads(data.attrs["fields"]))
+            header = attributes(data)
+            if header["layout"] != LAYOUT:
+                raise FileError(f"{path} has layout {header['layout']}, this program reads {LAYOUT}; make it again")
+            fields: Fields = tuple((name, start, stop) for name, start, stop in json.loads(header["fields"]))
             demos, notes = [], []
-            for name in demo_names(data):
+            for name, group in episode_groups(data):
                 try:
-                    demo = _read(data[name], fields)
-                    check_demo(demo, fields, data.attrs["action_size"])
-                    demos.append(demo)
+                    demos.append(_read(group, fields, int(header["action_size"])))
                 except DefectError as problem:
                     if not skip_broken:
-                        raise FileError(
-                            f"{path}: {name}: {problem}; make it again, or leave it out with --skip-broken"
-                        ) from None
+                        raise FileError(f"{path}: {name}: {problem}; leave it out with --skip-broken") from None
                     notes.append(f"left out {name}: {problem}")
             if not demos:
                 raise FileError(f"{path} holds no {'whole ' if notes else ''}demonstration; make it again")
-            return cls(str(data.attrs["task"]), fields, tuple(demos), tuple(notes))
+            return cls(header["task"], fields, tuple(demos), tuple(notes))
 
 
 def fields_of(task: TaskSpec) -> Fields:
-    """How the observations of a task are stored, and shown to programs.
+    """How the observations of a task are stored: in parts that together are all columns.
 
-    These are the task's named fields; columns that none of them names become `unnamed_<first>_<last + 1>`. A task that
-    names no field, or a column twice, has the single field `"observation"`.
+    The parts are the task's named fields; columns that none of them names become `unnamed_<first>_<last + 1>`. A task
+    that names no field, or a column twice, has the single field `"observation"`.
     """
     fields, column = [], 0
     for field in sorted(task.fields, key=lambda f: f.start):
@@ -231,18 +229,21 @@ def check_demo(demo: Demo, fields: Fields, action_size: int) -> None:
         raise DefectError(f"actions reach {reach.max():.3g} at step {reach.argmax()}, outside [-1, 1]")
 
 
-def _read(group: h5py.Group, fields: Fields) -> Demo:
-    actions, rewards = read_array(group, "actions"), read_array(group, "rewards")
+def _read(group: h5py.Group, fields: Fields, action_size: int) -> Demo:
+    header = attributes(group)
     for name in ("num_samples", "source", "success", "seed"):
-        if name not in group.attrs:
+        if name not in header:
             raise DefectError(f"attribute {name!r} is missing")
-    if len(actions) != group.attrs["num_samples"]:
-        raise DefectError(f"{len(actions)} actions, but num_samples says {group.attrs['num_samples']}")
+    actions, rewards = read_array(group, "actions"), read_array(group, "rewards")
+    if len(actions) != header["num_samples"]:
+        raise DefectError(f"it has {len(actions)} actions, but num_samples says {header['num_samples']}")
     columns = []
     for name, start, stop in fields:
         array, wanted = read_array(group, f"obs/{name}"), (len(actions), stop - start)
         if array.shape != wanted:
             raise DefectError(f"obs/{name} has shape {list(array.shape)}, not {list(wanted)}")
         columns.append(array)
-    success, seed, source = (group.attrs[name] for name in ("success", "seed", "source"))
-    return Demo(np.concatenate(columns, axis=1), actions, rewards, bool(success), int(seed), str(source))
+    observations = np.concatenate(columns, axis=1)
+    demo = Demo(observations, actions, rewards, bool(header["success"]), int(header["seed"]), header["source"])
+    check_demo(demo, fields, action_size)
+    return demo
