@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -124,16 +125,39 @@ class DiffusionPrior:
         """See `Prior.decode`; the sampler is DDIM with η = 0."""
         return ddim_sample(self.network, self.alpha_bar, self.timesteps, self.normalizer(observation), noise)
 
-    def save(self, path: Path) -> None:
-        """Saves weights, normaliser and configuration to one safetensors file."""
-        tensors = with_prefix("network", self.network.state_dict()) | with_prefix("normalizer", self.normalizer.state_dict())
-        meta = {
+    def state(self) -> dict[str, Tensor]:
+        """Weights and normaliser as named tensors."""
+        return with_prefix("network", self.network.state_dict()) | with_prefix("normalizer", self.normalizer.state_dict())
+
+    def description(self) -> dict[str, Any]:
+        """What `from_state` needs besides the tensors, JSON-able."""
+        return {
             "task": self.task,
             "config": asdict(self.config),
             "observation_size": self.observation_size,
             "action_size": self.noise_shape[1],
         }
-        save_checkpoint(path, KIND, VERSION, tensors, meta)
+
+    @classmethod
+    def from_state(cls, description: Mapping[str, Any], tensors: Mapping[str, Tensor], path: Path) -> DiffusionPrior:
+        """Rebuilds a frozen prior from `description` and `state`.
+
+        Raises:
+            FileError: naming `path`, if they do not fit together or this version.
+        """
+        try:
+            config = PriorConfig(**description["config"])
+        except TypeError as error:
+            raise FileError(f"{path}: its configuration does not fit this version: {error}") from None
+        prior = cls(description["task"], config, description["observation_size"], description["action_size"])
+        load_module(prior.network, without_prefix("network", tensors), path)
+        load_module(prior.normalizer, without_prefix("normalizer", tensors), path)
+        prior.network.eval().requires_grad_(False)
+        return prior
+
+    def save(self, path: Path) -> None:
+        """Saves weights, normaliser and configuration to one file."""
+        save_checkpoint(path, KIND, VERSION, self.state(), self.description())
 
     @classmethod
     def load(cls, path: Path) -> DiffusionPrior:
@@ -142,16 +166,8 @@ class DiffusionPrior:
         Raises:
             FileError: if the file is missing, truncated, of another kind, version or shape.
         """
-        tensors, meta = load_checkpoint(path, KIND, VERSION)
-        try:
-            config = PriorConfig(**meta["config"])
-        except TypeError as error:
-            raise FileError(f"{path}: its configuration does not fit this version: {error}") from None
-        prior = cls(meta["task"], config, meta["observation_size"], meta["action_size"])
-        load_module(prior.network, without_prefix("network", tensors), path)
-        load_module(prior.normalizer, without_prefix("normalizer", tensors), path)
-        prior.network.eval().requires_grad_(False)
-        return prior
+        tensors, description = load_checkpoint(path, KIND, VERSION)
+        return cls.from_state(description, tensors, path)
 
 
 class PriorPolicy:

@@ -25,6 +25,7 @@ from expertgen.errors import TrainingError, UsageError
 from expertgen.prior.diffusion import denoising_loss
 from expertgen.prior.normalizer import Normalizer
 from expertgen.prior.prior import DiffusionPrior, PriorConfig
+from expertgen.runs.averaging import update_average
 from expertgen.runs.checkpoint import (
     load_checkpoint,
     load_module,
@@ -88,7 +89,8 @@ def train_prior(
     prior.normalizer = Normalizer.fit(observation.cpu())
     prior.to(device)
     observation = prior.normalize(observation)
-    average, network = prior.network, copy.deepcopy(prior.network)
+    network = copy.deepcopy(prior.network)
+    average = prior.network.requires_grad_(False)
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
     )
@@ -116,7 +118,7 @@ def train_prior(
             loss.backward()
             optimizer.step()
             schedule.step()
-            torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), config.ema_rate)
+            update_average(average, network, config.ema_rate)
             losses.append(loss.detach())
             if len(losses) % 100 == 0:
                 recent = float(torch.stack(losses[-100:]).mean())
@@ -135,7 +137,7 @@ def train_prior(
             | with_prefix("optimizer", optimizer_tensors(optimizer))
         )
         save_checkpoint(state_path, "prior-state", 1, tensors, {"iteration": iteration, "rows": writer.rows})
-    average.eval().requires_grad_(False)
+    average.eval()
     prior.save(folder / "prior.safetensors")
     state_path.unlink()
     return prior

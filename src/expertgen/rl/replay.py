@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 
@@ -47,6 +47,7 @@ class Replay:
         self.num_envs = num_envs
         self.rounds = 0
         self._episode_start = torch.zeros(num_envs, dtype=torch.long)
+        self._successful: Tensor | None = None
 
         def column(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
             return torch.zeros(capacity, num_envs, *shape, dtype=dtype, device=device)
@@ -87,6 +88,7 @@ class Replay:
         ):
             self._data[name][row] = value
         self._data["successful"][row] = False
+        self._successful = None
         self.rounds += 1
         oldest = self.rounds - self.capacity
         for env in torch.nonzero(success).flatten().tolist():
@@ -102,9 +104,11 @@ class Replay:
             self._data["truncated"][row] |= ~self._data["terminated"][row]
             self._episode_start.fill_(self.rounds)
 
-    def successes(self) -> int:
-        """Number of transitions that belong to successful episodes."""
-        return int(self._data["successful"].sum())
+    def successes(self) -> Int[Tensor, " transitions"]:
+        """Flat positions of the transitions that belong to successful episodes."""
+        if self._successful is None:
+            self._successful = torch.nonzero(self._data["successful"].view(-1)[: len(self)]).flatten()
+        return self._successful
 
     def sample(
         self, size: int, n_step: int, gamma: float, generator: torch.Generator, success_share: float = 0.0
@@ -118,12 +122,11 @@ class Replay:
             generator: source of the draw.
             success_share: share of the batch drawn from successful episodes alone.
         """
-        held = len(self)
         device = self._data["reward"].device
-        index = torch.randint(held, (size,), generator=generator).to(device)
+        index = torch.randint(len(self), (size,), generator=generator).to(device)
         preferred = round(success_share * size)
         if preferred:
-            successful = torch.nonzero(self._data["successful"].view(-1)[:held]).flatten()
+            successful = self.successes()
             index[:preferred] = successful[torch.randint(len(successful), (preferred,), generator=generator).to(device)]
         return self._n_step(index, n_step, gamma)
 

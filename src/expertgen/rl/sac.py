@@ -27,6 +27,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from expertgen.errors import UsageError
 from expertgen.rl.networks import CriticEnsemble, TanhGaussianActor
 from expertgen.rl.replay import Batch
+from expertgen.runs.averaging import update_average
 from expertgen.runs.checkpoint import load_module, load_optimizer, optimizer_tensors, with_prefix, without_prefix
 
 
@@ -133,8 +134,8 @@ class SacAgent:
         entropy = -log_density.detach().mean()
         _step(self.optimizers["temperature"], self.log_temperature * (entropy - self.target_entropy))
 
-        _follow(self.target_critic, self.critic, self.config.target_rate)
-        _follow(self.average_actor, self.actor, self.config.average_rate)
+        update_average(self.target_critic, self.critic, self.config.target_rate)
+        update_average(self.average_actor, self.actor, self.config.average_rate)
         probability = logits.detach().sigmoid()
         return {
             "critic_loss": critic_loss.detach(),
@@ -196,7 +197,3 @@ def _step(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
     for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
         parameter.grad = gradient
     optimizer.step()
-
-
-def _follow(average: torch.nn.Module, module: torch.nn.Module, rate: float) -> None:
-    torch._foreach_lerp_(list(average.parameters()), list(module.parameters()), rate)

@@ -1,0 +1,1 @@
+"""Steering: reinforcement learning whose action is the initial noise of a frozen prior."""
