@@ -1,0 +1,1 @@
+"""Cameras without OpenGL: ray-cast depth images, point clouds, their imperfections, and pictures for people."""

@@ -1,0 +1,125 @@
+"""The cameras of `N` environments, and the only thing that a student ever sees: `CameraObservation`."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from expertgen.errors import UsageError, nearest
+from expertgen.runs.seeding import numpy_generator
+from expertgen.tasks.metaworld import MetaWorldEnv
+from expertgen.tasks.spec import CameraSpec, TaskSpec
+from expertgen.vision.camera import CameraPose, nominal_pose, pixel_rays
+from expertgen.vision.points import Workspace, crop, fixed_number, unproject
+from expertgen.vision.randomize import CameraRandomization, displaced
+from expertgen.vision.raycast import DepthCaster
+
+
+@dataclass(frozen=True)
+class CameraObservation:
+    """What a robot has: pictures and its own joints. `n` rows, one for each environment that was asked for.
+
+    Attributes:
+        depth: float32 `[n, cameras, height, width]`, planar depth [m], 0 without a return.
+        points: float32 `[n, number, 3]`, points seen in the workspace by any camera [m, base frame].
+        proprioception: float32 `[n, k]`, the fields of the task's `"student"` observation group, the first of which is
+            the position of the hand [m, base frame].
+    """
+
+    depth: Float[np.ndarray, "n cameras height width"]
+    points: Float[np.ndarray, "n number 3"]
+    proprioception: Float[np.ndarray, "n k"]
+
+
+def select_cameras(task: TaskSpec, names: tuple[str, ...]) -> tuple[CameraSpec, ...]:
+    """Returns the task's cameras of these names, in this order.
+
+    Raises:
+        UsageError: if the task has no such camera.
+    """
+    by_name = {camera.name: camera for camera in task.cameras}
+    for name in names:
+        if name not in by_name:
+            known = nearest(name, by_name) or f"; it has {', '.join(by_name) or 'none'}"
+            raise UsageError(f"task {task.id!r} has no camera {name!r}{known}")
+    return tuple(by_name[name] for name in names)
+
+
+class CameraRig:
+    """Cameras on every environment of a `MetaWorldEnv`, with errors that are drawn anew for every episode.
+
+    Every environment has a random stream of its own, so what one sees does not depend on what the others do.
+
+    Args:
+        env: the environments to look into.
+        cameras: the cameras; all of one image size.
+        randomization: strengths of the cameras' imperfections.
+        seed: seed of these imperfections and of the choice of points.
+        number: points in a cloud.
+        workspace: the box that the cloud is cropped to.
+
+    Raises:
+        UsageError: if there are no cameras, their image sizes differ, or a robot could not tell where its hand is.
+    """
+
+    def __init__(
+        self,
+        env: MetaWorldEnv,
+        cameras: tuple[CameraSpec, ...],
+        randomization: CameraRandomization,
+        seed: int,
+        number: int = 512,
+        workspace: Workspace | None = None,
+    ) -> None:
+        self.cameras = cameras
+        self.number = number
+        self._env = env
+        self._randomization = randomization
+        self._workspace = workspace or Workspace()
+        self._caster = DepthCaster(env.models[0], cameras, self._workspace)
+        self._rays = [pixel_rays(camera).astype(np.float32) for camera in cameras]
+        self._columns = env.task.columns("student")
+        self._hand_columns = env.task.field("hand_position").columns
+        if self._columns[:3].tolist() != list(range(self._hand_columns.start, self._hand_columns.stop)):
+            raise UsageError(f"task {env.task.id!r}: the observation group 'student' must begin with 'hand_position'")
+        self._generators = [numpy_generator(seed, "cameras", i) for i in range(env.num_envs)]
+        self._errors: list[list[CameraPose]] = [[]] * env.num_envs
+        self._pictures: list[deque[tuple[np.ndarray, np.ndarray]]] = [deque(maxlen=1)] * env.num_envs
+
+    def reset(self, ids: Int[np.ndarray, "n"]) -> None:
+        """New episodes begin in the environments `ids`: draws the errors of their cameras."""
+        for i in ids:
+            generator = self._generators[i]
+            self._errors[i] = [self._randomization.draw_pose_error(generator) for _ in self.cameras]
+            self._pictures[i] = deque(maxlen=1 + self._randomization.draw_latency(generator))
+
+    def look(self, observation: Float[np.ndarray, "n D"], ids: Int[np.ndarray, "n"]) -> CameraObservation:
+        """Takes one picture with every camera of the environments `ids`.
+
+        Args:
+            observation: rows of these environments. Only the columns of the `"student"` group are used.
+            ids: indices of the environments; `reset` must have been called for them.
+
+        Returns:
+            pictures as old as the episode's latency (the oldest there is at its start), and proprioception of now.
+        """
+        for i, row in zip(ids, observation, strict=True):
+            self._pictures[i].append(self._picture(int(i), row[self._hand_columns].astype(float)))
+        depth, points = zip(*(self._pictures[i][0] for i in ids), strict=True)
+        return CameraObservation(np.stack(depth), np.stack(points), observation[:, self._columns].astype(np.float32))
+
+    def _picture(self, i: int, hand: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Casts the images of one environment; returns depth `[cameras, h, w]` and cloud `[number, 3]`."""
+        generator, error = self._generators[i], self._errors[i]
+        believed = [nominal_pose(camera, hand) for camera in self.cameras]
+        true = [displaced(pose, wrong) for pose, wrong in zip(believed, error, strict=True)]
+        depth = self._randomization.disturb_depth(self._caster.cast(self._env.datas[i], true), generator)
+        seen = [
+            crop(unproject(image, rays, pose), image, self._workspace)
+            for image, rays, pose in zip(depth, self._rays, believed, strict=True)
+        ]
+        cloud = self._randomization.drop_points(np.concatenate(seen), generator)
+        return depth, fixed_number(cloud, self.number, generator, fallback=hand)
