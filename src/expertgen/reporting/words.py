@@ -19,16 +19,18 @@ TITLES = {
 """Stage → what people call it."""
 
 MEANINGS = {
-    "demos": "the imperfect episodes it all starts from",
-    "prior": "diffusion policy cloned from them, its noise from N(0, I)",
-    "expert": "the same frozen prior, its noise chosen by RL",
+    "demos": "imperfect, where it all starts",
+    "prior": "diffusion policy cloned from them",
+    "expert": "the frozen prior, its noise chosen by RL",
     "student": "depth cameras and its own joints only",
     "zero_noise": "the prior with all noise set to 0",
-    "constant_noise": "the prior with one noise for all, the best found",
+    "constant_noise": "the prior with the best single noise found",
     "bc_student": "as many expert labels, without DAgger",
     "blind_student": "the student without its cameras",
 }
 """Stage → one line about it."""
+
+_NARROW = "\u202f"
 
 
 def percent(share: float) -> str:
@@ -43,22 +45,27 @@ def interval(evaluation: Evaluation) -> str:
 
 
 def duration(seconds: float) -> str:
-    """`192.4` → `"3 min 12 s"`."""
+    """`192.4` → `"3 min 12 s"`; number and unit are kept on one line by no-break spaces."""
     if seconds < 10:
-        return f"{seconds:.1f} s"
+        return f"{seconds:.1f}{_NARROW}s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+        return f"{hours}{_NARROW}h {minutes}{_NARROW}min"
+    return f"{minutes}{_NARROW}min {rest}{_NARROW}s" if minutes else f"{rest}{_NARROW}s"
 
 
 def count(number: float) -> str:
     """`184307` → `"184 k"`, `1234567` → `"1.23 M"`."""
     for size, unit in ((1e6, "M"), (1e3, "k")):
         if number >= size:
-            return f"{number / size:.3g} {unit}"
-    return f"{number:.0f}"
+            return f"{number / size:.3g}{_NARROW}{unit}"
+    return f"{number:.3g}"
+
+
+def memory(megabytes: float) -> str:
+    """`1734` → `"1.7 GB"`."""
+    return f"{megabytes / 1000:.1f}{_NARROW}GB" if megabytes >= 1000 else f"{megabytes:.0f}{_NARROW}MB"
 
 
 def optional(value: float | None, digits: int) -> str:
@@ -82,5 +89,5 @@ def headline(stages: Mapping[str, Evaluation]) -> str:
         text = f"Steering did not help: the expert succeeds in {after} of the held-out episodes, its prior in {before}."
     if student is None:
         return text
-    kept = f", {percent(student.success / expert.success)} of its expert" if expert.success else ""
+    kept = f" ({percent(student.success / expert.success)} of its expert)" if expert.success else ""
     return f"{text} A student that sees through depth cameras reaches {percent(student.success)}{kept}."

@@ -1,0 +1,130 @@
+"""The charts of the report, each from what a run wrote to an inline SVG, or to None where there is nothing to draw."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.patches import Circle
+from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
+
+from expertgen.evaluation.evaluate import Evaluation
+from expertgen.reporting.figures import COLORS, NARROW, WIDE, chart, inline_svg
+from expertgen.reporting.noise import NoisePicture
+from expertgen.reporting.words import TITLES, count, percent
+
+Rows = Sequence[Mapping[str, Any]]
+
+_MOST_POINTS = 700
+"""Points drawn of the noise picture; more only make the page heavier."""
+
+
+def series(rows: Rows, x: str, y: str) -> np.ndarray:
+    """Points `[n, 2]` of the rows that hold a finite number under both keys."""
+    points = [(row[x], row[y]) for row in rows if _is_number(row.get(x)) and _is_number(row.get(y))]
+    return np.array(points, float).reshape(-1, 2)
+
+
+def learning_curve(rows: Rows, x: str, stages: Mapping[str, Evaluation]) -> str | None:
+    """Success while steering, over simulator steps (`x="step"`) or wall time (`x="seconds"`)."""
+    training = series(rows, x, "success")
+    validated = {mode: series(rows, x, f"validated_{mode}") for mode in ("mean", "sampled")}
+    if not len(training) and not any(map(len, validated.values())):
+        return None
+    over = {"step": "simulator steps", "seconds": "seconds of training"}[x]
+    with chart(WIDE, 2.9) as (figure, axes):
+        axes.plot(*training.T, color=COLORS["expert"], alpha=0.4, linewidth=1.0, label="training episodes")
+        for (mode, points), line, face in zip(validated.items(), ("-", (0, (3, 2))), ("expert", "page"), strict=True):
+            if len(points):
+                dots = {"marker": "o", "markersize": 4, "markerfacecolor": COLORS[face], "markeredgewidth": 1.2}
+                style = {"color": COLORS["expert"], "linewidth": 1.8, "linestyle": line}
+                axes.plot(*points.T, label=f"validation, {mode} noise", **style, **dots)
+        end = float(np.max(np.concatenate([training, *validated.values()])[:, 0]))
+        for name in ("demos", "prior"):
+            if name in stages:
+                _reference(axes, end, stages[name].success, name)
+        if "expert" in stages:
+            _final(axes, end, stages["expert"])
+        axes.set(xlim=(0, end * 1.03), ylim=(-0.02, 1.04), title=f"Success over {over}")
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: count(value)))
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+        figure.legend(loc="outside lower center", ncols=2, fontsize=7.5, labelcolor=COLORS["muted"], columnspacing=1.5)
+        return inline_svg(figure, f"learning-{x}", f"Success of the expert while it is trained, over {over}")
+
+
+def noise_chart(noise: NoisePicture) -> str:
+    """The noise that the expert chose, coloured by outcome, on rings of N(0, I)."""
+    keep = np.linspace(0, len(noise.steered) - 1, min(_MOST_POINTS, len(noise.steered))).round().astype(int)
+    points, success = noise.steered[keep], noise.success[keep]
+    low, high = np.minimum(points.min(axis=0), -3.3), np.maximum(points.max(axis=0), 3.3)
+    width, height = high - low
+    with chart(WIDE, float(np.clip(WIDE * height / width, 2.4, WIDE))) as (figure, axes):
+        for outcome, color, marker, label in ((True, "expert", "o", "success"), (False, "failure", "X", "failure")):
+            style = {"s": 9 if outcome else 18, "linewidths": 0, "alpha": 0.55 if outcome else 0.9}
+            axes.scatter(*points[success == outcome].T, color=COLORS[color], marker=marker, label=label, **style)
+        for ring in (1, 2, 3):
+            line = {"color": COLORS["muted"], "linewidth": 0.9, "linestyle": (0, (2, 2))}
+            axes.add_patch(Circle((0, 0), ring, fill=False, **line))
+            box = {"facecolor": COLORS["page"], "edgecolor": "none", "pad": 0.8}
+            axes.text(0, -ring, f"{ring}σ", color=COLORS["muted"], fontsize=6.5, ha="center", va="center", bbox=box)
+        axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
+        axes.set_xlabel(f"first direction: {percent(float(noise.share[0]))} of the square length")
+        axes.set_ylabel(f"second: {percent(float(noise.share[1]))}")
+        axes.grid(visible=False)
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(MaxNLocator(6, integer=True))
+        figure.legend(loc="outside upper left", ncols=2, fontsize=7.5, labelcolor=COLORS["muted"], handletextpad=0.1)
+        return inline_svg(figure, "noise", "Noise chosen by the expert, projected on two directions, against N(0, I)")
+
+
+def metric_chart(rows: Rows, key: str, title: str, color: str, over: str) -> str | None:
+    """One metric over training steps: every row faint, a running median on top.
+
+    Args:
+        rows: of a stage's `metrics.jsonl`.
+        key: which metric.
+        title: what to call it.
+        color: name of the stage's colour.
+        over: what the rows' `"step"` counts.
+    """
+    points = series(rows, "step", key)
+    if len(points) < 2:
+        return None
+    with chart(NARROW, 1.85) as (figure, axes):
+        axes.plot(*points.T, color=COLORS[color], alpha=0.3, linewidth=0.9)
+        axes.plot(points[:, 0], _running_median(points[:, 1]), color=COLORS[color], linewidth=1.6)
+        axes.set(title=title, xlabel=over, xlim=(0, float(points[-1, 0]) * 1.03))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: count(value)))
+        axes.xaxis.set_major_locator(MaxNLocator(4))
+        axes.yaxis.set_major_locator(MaxNLocator(4))
+        if key in ("success", "alpha"):
+            axes.set_ylim(-0.02, 1.04)
+            axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+        return inline_svg(figure, f"{color}-{key}".replace("_", "-"), f"{title} over {over}")
+
+
+def _reference(axes: Axes, end: float, success: float, name: str) -> None:
+    axes.axhline(success, color=COLORS[name], linewidth=1.2, linestyle=(0, (1, 1.5)))
+    place = {"xytext": (0, 2), "textcoords": "offset points", "ha": "right", "va": "bottom", "fontsize": 7}
+    axes.annotate(f"{TITLES[name].lower()} {percent(success)}", (end, success), color=COLORS[name], **place)
+
+
+def _final(axes: Axes, end: float, expert: Evaluation) -> None:
+    error = [[expert.success - expert.low], [expert.high - expert.success]]
+    style = {"marker": "D", "markersize": 4.5, "markeredgecolor": COLORS["page"], "capsize": 2.5, "elinewidth": 1.2}
+    axes.errorbar(
+        [end], [expert.success], yerr=error, color=COLORS["ink"], linestyle="", label="held-out test", **style
+    )
+
+
+def _running_median(values: np.ndarray) -> np.ndarray:
+    width = max(1, len(values) // 25)
+    padded = np.pad(values, (width // 2, width - 1 - width // 2), mode="edge")
+    return np.median(np.lib.stride_tricks.sliding_window_view(padded, width), axis=1)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and bool(np.isfinite(value))

@@ -1,0 +1,94 @@
+"""Drawing for the page: matplotlib figures as inline SVG whose colours and fonts are the page's own.
+
+A figure is drawn in stand-in colours. Each is then replaced by the CSS variable of the same name, so that one figure
+suits the light and the dark page.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+WIDE, NARROW = 4.1, 2.75
+"""Widths of figures that stand two and three in a row [inches]: scaled to the page, their letters are of one size."""
+
+COLORS = {
+    name: f"#0a0b{index:02x}"
+    for index, name in enumerate(
+        ("ink", "muted", "grid", "page", "demos", "prior", "expert", "student", "control", "failure"), start=16
+    )
+}
+"""Name of a CSS variable of the page → the colour that stands for it while drawing."""
+
+_STYLE: dict[Any, Any] = {
+    "font.size": 8.0,
+    "axes.edgecolor": COLORS["grid"],
+    "axes.labelcolor": COLORS["muted"],
+    "axes.titlecolor": COLORS["ink"],
+    "axes.titlelocation": "left",
+    "axes.titlesize": 8.5,
+    "axes.titleweight": "bold",
+    "axes.titlepad": 9.0,
+    "axes.spines.left": False,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.axisbelow": True,
+    "grid.color": COLORS["grid"],
+    "grid.linewidth": 0.6,
+    "text.color": COLORS["ink"],
+    "xtick.color": COLORS["muted"],
+    "ytick.color": COLORS["muted"],
+    "xtick.major.size": 3.0,
+    "ytick.major.size": 0.0,
+    "lines.solid_capstyle": "round",
+    "legend.frameon": False,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "svg.fonttype": "none",
+}
+
+
+@contextmanager
+def chart(width: float, height: float) -> Iterator[tuple[Figure, Axes]]:
+    """Yields a figure with one pair of axes, in the style of the page; draw inside the block.
+
+    Args:
+        width: `WIDE` or `NARROW` [inches].
+        height: [inches].
+    """
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        yield figure, figure.subplots()
+
+
+def inline_svg(figure: Figure, name: str, description: str) -> str:
+    """Returns a figure as an `<svg>` element that stands on its own in a page.
+
+    Args:
+        figure: what to draw.
+        name: a prefix that keeps the element's ids apart from those of other figures.
+        description: what the figure shows, for those who cannot see it.
+    """
+    buffer = io.StringIO()
+    # The salt makes the ids, and without a date the whole text, the same every time.
+    with matplotlib.rc_context({**_STYLE, "svg.hashsalt": name}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", text)
+    text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
+    text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
+    for variable, stand_in in COLORS.items():
+        text = text.replace(stand_in, f"var(--{variable})")
+    label = description.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
+    return text.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)

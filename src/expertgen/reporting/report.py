@@ -1,0 +1,131 @@
+"""The report of a run: one HTML file with everything inside, which opens anywhere, offline, for years."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from expertgen.errors import UsageError
+from expertgen.evaluation.results import CONTROLS, STAGES
+from expertgen.reporting import words
+from expertgen.reporting.record import Clip, RunRecord
+from expertgen.runs.files import write_text
+
+_PRIOR = (("loss", "Denoising loss"),)
+_STUDENT = (("loss", "Imitation loss"), ("success", "Success while collecting"), ("alpha", "Teacher's share"))
+_HEALTH = (
+    ("noise_norm", "Noise norm"),
+    ("q", "Q"),
+    ("td_error", "TD error"),
+    ("entropy", "Entropy per dimension"),
+    ("temperature", "Temperature"),
+    ("critic_loss", "Critic loss"),
+)
+"""Metrics of steering that tell whether learning is sound."""
+
+_MOST_FAILURES = 40
+"""Failed episodes listed for a stage."""
+
+
+def write_report(run_folder: Path) -> Path:
+    """Writes `report.html` into a run folder, from the files in it alone.
+
+    Whatever a run has not got to yet is left out, so a stopped run has a report, too. The file is written atomically
+    and loads nothing from anywhere.
+
+    Args:
+        run_folder: a run folder; `docs/report.md` lists the files that are read.
+
+    Returns:
+        the path of the report.
+
+    Raises:
+        UsageError: if the extra `report` is not installed.
+        FileError: if the folder is not a run folder or one of its files is broken.
+    """
+    record = RunRecord.read(run_folder)
+    page = _template().render(**_content(record))
+    path = run_folder / "report.html"
+    write_text(path, page)
+    return path
+
+
+def _template() -> Any:
+    try:
+        import jinja2
+        import matplotlib  # noqa: F401 - the figures need it; better refused here than half-way
+    except ImportError as error:
+        raise UsageError(f"the report needs {error.name}: pip install 'expertgen[report]'") from error
+    source = files("expertgen.reporting")
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"percent": words.percent, "duration": words.duration, "count": words.count}
+    environment.filters |= {"optional": words.optional, "interval": words.interval, "memory": words.memory}
+    environment.globals["style"] = (source / "report.css").read_text(encoding="utf-8")
+    return environment.from_string((source / "report.html.j2").read_text(encoding="utf-8"))
+
+
+def _content(record: RunRecord) -> dict[str, Any]:
+    """Everything that the template shows; figures as SVG text."""
+    results, about = record.results, record.about
+    stages = dict(results.stages) if results else {}
+    return {
+        "task": about.get("task") or (results.task if results else record.folder.name),
+        "seed": about.get("seed", results.seed if results else None),
+        "command": about.get("command") or (results.command if results else ""),
+        "about": about,
+        "versions": about.get("versions") or (results.versions if results else {}),
+        "machine": about.get("machine", {}),
+        "memory": results.peak_memory_mb if results else None,
+        "notes": results.notes if results else {},
+        "headline": words.headline(stages),
+        "titles": words.TITLES,
+        "meanings": words.MEANINGS,
+        "stages": {name: stages[name] for name in STAGES if name in stages},
+        "controls": {name: stages[name] for name in CONTROLS if name in stages},
+        "figures": _figures(record),
+        "clips": [_clip(clip) for clip in record.clips],
+        "failures": {name: failures for name, failures in record.failures.items() if failures},
+        "most_failures": _MOST_FAILURES,
+        "steerability": record.steerability,
+        "config": list(_flat(record.config)),
+    }
+
+
+def _figures(record: RunRecord) -> dict[str, list[str]]:
+    """Section → its figures that have something to show."""
+    from expertgen.reporting import charts
+
+    expert, prior, student = (record.metrics.get(name, []) for name in ("expert", "prior", "student"))
+    stages = record.results.stages if record.results else {}
+    drawn: dict[str, list[str | None]] = {
+        "learning": [charts.learning_curve(expert, x, stages) for x in ("step", "seconds")],
+        "noise": [charts.noise_chart(record.noise)] if record.noise else [],
+        "prior": [charts.metric_chart(prior, *metric, "prior", "updates") for metric in _PRIOR],
+        "student": [charts.metric_chart(student, *metric, "student", "updates") for metric in _STUDENT],
+        "health": [charts.metric_chart(expert, *metric, "expert", "simulator steps") for metric in _HEALTH],
+    }
+    return {section: [svg for svg in svgs if svg] for section, svgs in drawn.items()}
+
+
+def _clip(clip: Clip) -> dict[str, Any]:
+    kind = "video/mp4" if clip.path.suffix == ".mp4" else "image/png"
+    data = base64.b64encode(clip.path.read_bytes()).decode("ascii")
+    return {
+        "stage": clip.stage,
+        "success": clip.success,
+        "video": kind == "video/mp4",
+        "source": f"data:{kind};base64,{data}",
+    }
+
+
+def _flat(config: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Nested configuration → dotted keys and their values as text."""
+    rows: list[tuple[str, str]] = []
+    for key, value in config.items():
+        rows += _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else [(f"{prefix}{key}", str(value))]
+    return rows
