@@ -6,6 +6,7 @@ Neither has to say whether an episode succeeded. Where it does not, it counts as
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -113,11 +114,13 @@ def import_robomimic(
 def _npz_arrays(path: Path) -> dict[str, np.ndarray]:
     if not path.exists():
         raise FileError(f"{path} does not exist")
+    if not zipfile.is_zipfile(path):
+        raise FileError(f"{path} is truncated or not a NumPy archive (.npz)")
     try:
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, AttributeError, EOFError, zipfile.BadZipFile) as error:
-        raise FileError(f"{path} is truncated or not a NumPy archive of plain arrays (.npz)") from error
+    except (OSError, ValueError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+        raise FileError(f"{path} is damaged or not an archive of plain arrays: {error}") from error
 
 
 def _parts(path: Path, group: h5py.Group, task: TaskSpec, names: Mapping[str, str]) -> Fields:

@@ -87,7 +87,7 @@ def load_program(path: Path, task: TaskSpec) -> MakeProgram:
     program_class: Any = getattr(module, "Program", None)
     if not inspect.isclass(program_class):
         raise FileError(
-            f"{path} defines no class 'Program'; it needs one with reset(self, seed) and act(self, observation)"
+            f"{path} defines no class Program; give it one with reset(self, seed) and act(self, observation)"
         )
     _check_methods(path, program_class)
     try:
@@ -99,6 +99,8 @@ def load_program(path: Path, task: TaskSpec) -> MakeProgram:
 
 def action_problem(action: object, action_size: int) -> str | None:
     """Says what is wrong with what a program returned, or returns None for an action `[A]` of finite numbers."""
+    if action is None:
+        return "nothing"
     try:
         array = np.asarray(action, np.float32)
     except (TypeError, ValueError):

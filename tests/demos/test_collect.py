@@ -1,0 +1,166 @@
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from expertgen.demos.collect import CollectConfig, ProgramPolicy, collect
+from expertgen.demos.imperfections import Imperfections, Roles, imperfect
+from expertgen.demos.program import load_program
+from expertgen.demos.store import DemoSet
+from expertgen.errors import UsageError
+from expertgen.evaluation.rollouts import run_episodes
+from expertgen.runs.progress import drain
+from tests.toys import STEP_LENGTH, PointEnv, point_task
+
+
+class Expert:
+    """Straight to the goal, in some episodes slower than in others; commands more than an action can be."""
+
+    def reset(self, seed):
+        self.gain = np.random.default_rng(seed).uniform(0.3, 1.0)
+
+    def act(self, observation):
+        return self.gain * (observation["goal_position"] - observation["point_position"]) / STEP_LENGTH
+
+
+class Lazy:
+    def reset(self, seed):
+        pass
+
+    def act(self, observation):
+        return np.zeros(2, np.float32)
+
+
+def gather(make_program=Expert, episodes=10, num_envs=4, seed=0, **keep):
+    return drain(collect(PointEnv(num_envs), make_program, episodes, seed, "test", **keep))
+
+
+def test_records_what_happened():
+    demos = gather()
+    assert len(demos) == 10
+    assert demos.successes == 10
+    demos.check(point_task())
+    for demo in demos.demos:
+        assert (demo.source, demo.seed) == ("test", 0)
+        assert np.abs(demo.actions).max() <= 1.0
+        moved = demo.observations[:-1, :2] + STEP_LENGTH * demo.actions[:-1]
+        np.testing.assert_allclose(demo.observations[1:, :2], moved.clip(-1, 1), atol=1e-6)
+        end = demo.observations[-1, :2] + STEP_LENGTH * demo.actions[-1]
+        distance = np.linalg.norm(end - demo.observations[-1, 2:])
+        assert distance < 0.05
+        assert demo.rewards[-1] == pytest.approx(-distance, abs=1e-6)
+
+
+def test_every_environment_plays_its_share_and_the_first_ones_one_more():
+    demos, alone = gather(episodes=10, num_envs=4), gather(episodes=3, num_envs=1)
+    # Each toy environment has its own stream: the first three demos are those of environment 0.
+    for demo, first in zip(demos.demos[:3], alone.demos, strict=True):
+        np.testing.assert_array_equal(demo.observations, first.observations)
+    goals = {tuple(demo.observations[0]) for demo in demos.demos}
+    assert len(goals) == 10
+
+
+def test_same_seed_same_bits_and_another_seed_other_ones(tmp_path):
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        gather(seed=seed).save(tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert not np.array_equal(
+        DemoSet.load(tmp_path / "a").demos[0].actions, DemoSet.load(tmp_path / "c").demos[0].actions
+    )
+
+
+def test_the_true_observation_is_recorded_and_the_belief_is_not():
+    roles = Roles("goal_position", "point_position", gripper=0)
+
+    class Plane(Expert):
+        """Calibration errors are of positions in space; this toy has a plane."""
+
+        def act(self, observation):
+            return super().act({name: array[:2] for name, array in observation.items()})
+
+    class Space:
+        def __init__(self):
+            self.program = imperfect(Plane, Imperfections(calibration_error=0.3), roles)()
+
+        def reset(self, seed):
+            self.program.reset(seed)
+
+        def act(self, observation):
+            return self.program.act({name: np.append(array, np.float32(0)) for name, array in observation.items()})
+
+    true, wrong = gather(), gather(Space)
+    assert wrong.successes < true.successes
+    assert [tuple(d.observations[0]) for d in wrong.demos] == [tuple(d.observations[0]) for d in true.demos]
+    for demo in wrong.demos:
+        assert (demo.observations[:, 2:] == demo.observations[0, 2:]).all()
+
+
+def test_keep_successes_leaves_failures_out():
+    class Sometimes(Expert):
+        def reset(self, seed):
+            super().reset(seed)
+            self.gain = float(seed % 2)
+
+    everything, kept = gather(Sometimes), gather(Sometimes, keep="successes")
+    assert 0 < kept.successes == len(kept) == everything.successes < len(everything)
+
+
+def test_failures_run_to_the_time_limit_and_are_demonstrations_too():
+    demos = gather(Lazy, episodes=4)
+    assert demos.successes == 0
+    assert {len(demo.actions) for demo in demos.demos} == {40}
+    with pytest.raises(UsageError, match="none of 4 episodes of 'toy-point' succeeded"):
+        gather(Lazy, episodes=4, keep="successes")
+
+
+def test_fewer_episodes_than_environments():
+    assert len(gather(episodes=2, num_envs=5)) == 2
+
+
+def test_progress_counts_episodes():
+    steps = list(collect(PointEnv(4), Expert, 10, 0, "test"))
+    assert [(s.stage, s.total, s.unit) for s in steps[:1]] == [("demos", 10, "episodes")]
+    assert steps[-1].done == 10
+    assert steps[-1].metrics == {"success": 1.0}
+    assert all(a.done <= b.done for a, b in pairwise(steps))
+
+
+def test_a_failing_program_stops_the_collection(tmp_path):
+    path = tmp_path / "bad.py"
+    path.write_text(
+        "class Program:\n    def reset(self, seed): pass\n    def act(self, observation):\n        return 1 / 0\n"
+    )
+    with pytest.raises(UsageError, match=r"bad\.py, line 4: ZeroDivisionError"):
+        gather(load_program(path, point_task()))
+
+
+def test_a_program_cannot_change_what_is_recorded(tmp_path):
+    path = tmp_path / "cheat.py"
+    path.write_text(
+        "class Program:\n    def reset(self, seed): pass\n"
+        "    def act(self, observation):\n        observation['goal_position'][:] = 0\n"
+    )
+    with pytest.raises(UsageError, match=r"cheat\.py, line 4: ValueError"):
+        gather(load_program(path, point_task()))
+
+
+def test_a_program_is_evaluated_like_any_policy():
+    env = PointEnv(4)
+    episodes = drain(run_episodes(env, ProgramPolicy(env.task, Expert, 4, seed=0), episodes=10, seed=0))
+    for episode, demo in zip(episodes, gather().demos, strict=True):
+        np.testing.assert_array_equal(episode.actions, demo.actions)
+        np.testing.assert_array_equal(episode.observations[:-1], demo.observations)
+        assert episode.success == demo.success
+
+
+def test_config_refuses_impossible_values():
+    assert CollectConfig() == CollectConfig(128, 64, "all", Imperfections(0.015, 0.3))
+    for values, message in (
+        ({"episodes": 0}, "episodes is 0"),
+        ({"num_envs": 0}, "num_envs is 0"),
+        ({"keep": "x"}, "keep is 'x'"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            CollectConfig(**values)
+    with pytest.raises(UsageError, match="episodes is 0"):
+        gather(episodes=0)
