@@ -35,7 +35,7 @@ def point_task(horizon: int = 40) -> TaskSpec:
 
 
 class PointEnv(TaskEnv):
-    """`N` points with velocity control. Each has its own random stream, so its episodes do not depend on the others' resets.
+    """`N` points with velocity control. Each has its own random stream: its episodes do not depend on others' resets.
 
     Args:
         num_envs: `N`.
