@@ -13,6 +13,7 @@ failed demonstration the padding says "keep going", which is what the person or 
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Generator
 from pathlib import Path
 
@@ -42,6 +43,9 @@ from expertgen.runs.seeding import seeded_weights, torch_generator
 SEGMENT_ITERATIONS = 1000
 """Gradient steps between two saved states; each segment draws from its own random stream."""
 
+REPORT_ITERATIONS = 100
+"""Gradient steps whose mean loss is one row of metrics."""
+
 
 def windows(demos: DemoSet, chunk_length: int) -> tuple[Tensor, Tensor]:
     """Cuts demonstrations into training windows.
@@ -55,6 +59,11 @@ def windows(demos: DemoSet, chunk_length: int) -> tuple[Tensor, Tensor]:
         chunks.append(demo.actions[np.minimum(steps, len(demo.actions) - 1)])
     observations = np.concatenate([demo.observations for demo in demos.demos])
     return torch.from_numpy(observations), torch.from_numpy(np.concatenate(chunks))
+
+
+def learning_rate(config: PriorConfig, iteration: int) -> float:
+    """The cosine decay from `config.learning_rate` to zero over all iterations, resumed or not."""
+    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * iteration / config.iterations))
 
 
 def train_prior(
@@ -103,34 +112,32 @@ def train_prior(
         load_optimizer(optimizer, without_prefix("optimizer", tensors))
         iteration, rows = meta["iteration"], meta["rows"]
     writer = MetricsWriter(folder, keep_rows=rows, tensorboard=tensorboard)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: 0.5 * (1 + np.cos(np.pi * min(1.0, (iteration + step) / config.iterations)))
-    )
     while iteration < config.iterations:
         generator = torch_generator(seed, "prior", "segment", iteration)
-        losses = []
-        for _ in range(min(SEGMENT_ITERATIONS, config.iterations - iteration)):
+        end = min(iteration + SEGMENT_ITERATIONS, config.iterations)
+        recent: list[float] = []
+        while iteration < end:
             index = torch.randint(len(chunk), (config.batch_size,), generator=generator).to(device)
             timestep = torch.randint(config.levels, (config.batch_size,), generator=generator).to(device)
             noise = torch.randn(config.batch_size, *prior.noise_shape, generator=generator).to(device)
             loss = denoising_loss(network, prior.alpha_bar, observation[index], chunk[index], noise, timestep).mean()
+            recent.append(loss.item())
+            if not math.isfinite(recent[-1]):
+                dump = folder / "bad_batch.safetensors"
+                batch = {"observation": observation[index], "chunk": chunk[index], "noise": noise, "timestep": timestep}
+                save_checkpoint(dump, "bad-batch", 1, batch, {"iteration": iteration})
+                raise TrainingError(f"the prior's loss is not finite at iteration {iteration}; its batch is in {dump}")
             optimizer.zero_grad()
             loss.backward()
+            optimizer.param_groups[0]["lr"] = learning_rate(config, iteration)
             optimizer.step()
-            schedule.step()
             update_average(average, network, config.ema_rate)
-            losses.append(loss.detach())
-            if len(losses) % 100 == 0:
-                recent = float(torch.stack(losses[-100:]).mean())
-                if not np.isfinite(recent):
-                    dump = folder / "bad_batch.safetensors"
-                    batch = {"observation": observation[index], "chunk": chunk[index], "noise": noise}
-                    save_checkpoint(dump, "bad-batch", 1, batch, {"iteration": iteration + len(losses)})
-                    raise TrainingError(f"the prior's loss is not finite at iteration {iteration + len(losses)}; its batch is in {dump}")
-                done = iteration + len(losses)
-                writer.write({"step": done, "loss": recent})
-                yield StageProgress("prior", done, config.iterations, "iterations", {"loss": recent})
-        iteration += len(losses)
+            iteration += 1
+            if iteration % REPORT_ITERATIONS == 0 or iteration == end:
+                row = {"step": iteration, "loss": float(np.mean(recent))}
+                recent.clear()
+                writer.write(row)
+                yield StageProgress("prior", iteration, config.iterations, "iterations", {"loss": row["loss"]})
         tensors = (
             with_prefix("network", network.state_dict())
             | with_prefix("average", average.state_dict())
