@@ -12,11 +12,15 @@ from expertgen.errors import UsageError, nearest
 from expertgen.tasks.environment import TaskEnv
 from expertgen.tasks.envpool_env import EnvPoolEnv
 from expertgen.tasks.envpool_specs import adroit_tasks, locomotion_tasks
+from expertgen.tasks.metaworld import MetaWorldEnv
 from expertgen.tasks.metaworld_specs import metaworld_tasks
 from expertgen.tasks.spec import TaskSpec
 
 ENTRY_POINT_GROUP = "expertgen.tasks"
 """Each entry point of this group is a `TaskSpec`, an iterable of them, or a callable that returns either."""
+
+SIMULATORS = ("envpool", "metaworld")
+"""The adapters that `make_env` knows by name."""
 
 
 def task_names() -> list[str]:
@@ -53,8 +57,8 @@ def make_env(task: TaskSpec, num_envs: int, *, threads: int = 1, simulator: str 
         task: what is to be done.
         num_envs: number of environments `N`.
         threads: threads or worker processes that simulate. The results do not depend on it.
-        simulator: `"envpool"`, or `"module:attribute"` of a factory `(task, num_envs, threads) -> TaskEnv`; by default
-            the task's own.
+        simulator: `"envpool"`, `"metaworld"`, or `"module:attribute"` of a factory
+            `(task, num_envs, threads) -> TaskEnv`; by default the task's own.
 
     Raises:
         UsageError: for an unknown simulator or impossible numbers.
@@ -68,7 +72,9 @@ def make_env(task: TaskSpec, num_envs: int, *, threads: int = 1, simulator: str 
         return factory(task, num_envs, threads)
     if simulator == "envpool":
         return EnvPoolEnv(task, num_envs, threads)
-    raise UsageError(f"unknown simulator {simulator!r}{nearest(simulator, ['envpool'])}")
+    if simulator == "metaworld":
+        return MetaWorldEnv(task, num_envs)
+    raise UsageError(f"unknown simulator {simulator!r}{nearest(simulator, SIMULATORS)}")
 
 
 @cache
