@@ -30,11 +30,12 @@ SETTINGS = (
     Imperfections(),
     DEFAULT_IMPERFECTIONS,
     *(Imperfections(calibration_error=error) for error in (0.01, 0.02, 0.04)),
-    *(Imperfections(actuation_noise=noise) for noise in (0.3, 0.6, 1.0)),
-    *(Imperfections(actuation_noise=noise, actuation_correlation=0.95) for noise in (0.3, 0.6)),
-    *(Imperfections(latency=steps) for steps in (2, 5, 10)),
+    *(Imperfections(actuation_noise=noise) for noise in (0.3, 0.6)),
+    *(Imperfections(actuation_noise=noise, actuation_correlation=0.95) for noise in (0.1, 0.3)),
+    *(Imperfections(latency=steps) for steps in (2, 3, 4)),
     *(Imperfections(gripper_opening=probability) for probability in (0.01, 0.03, 0.1)),
     Imperfections(no_recovery=1.0),
+    Imperfections(gripper_opening=0.03, no_recovery=1.0),
 )
 EPISODES, SEED = 64, 0
 

@@ -18,7 +18,7 @@ import traceback
 import types
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from expertgen.errors import FileError, UsageError, nearest
 from expertgen.tasks.spec import TaskSpec
 
 
+@runtime_checkable
 class Program(Protocol):
     """A demonstrator of one environment, one control step at a time."""
 

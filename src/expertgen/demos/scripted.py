@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from expertgen.tasks.metaworld_specs import metaworld_name
 from expertgen.tasks.spec import TaskSpec
 
 SOURCE = "metaworld-expert"
-"""What stands as the source of demonstrations by these programs."""
+"""Who demonstrates, where these programs do."""
 
 
 class MetaWorldExpert:
@@ -66,6 +67,12 @@ def scripted_program(task: TaskSpec) -> MakeProgram:
 def imperfect_demonstrator(task: TaskSpec, imperfections: Imperfections) -> MakeProgram:
     """Returns a function that makes the scripted expert of a task with imperfections; raises as `scripted_program`."""
     return imperfect(scripted_program(task), imperfections, metaworld_roles(task))
+
+
+def source_name(imperfections: Imperfections) -> str:
+    """What stands as the source in a file, e.g. `"metaworld-expert, actuation_noise 0.3"`."""
+    strengths = [f"{name} {value:g}" for name, value in asdict(imperfections).items() if value]
+    return ", ".join([SOURCE, *strengths])
 
 
 def metaworld_roles(task: TaskSpec) -> Roles:
