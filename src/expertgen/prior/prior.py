@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from expertgen.runs.checkpoint import load_checkpoint, load_module, save_checkpo
 KIND, VERSION = "prior", 1
 
 
+@runtime_checkable
 class Prior(Protocol):
     """A frozen policy whose only input besides the observation is its initial noise.
 
@@ -127,7 +128,9 @@ class DiffusionPrior:
 
     def state(self) -> dict[str, Tensor]:
         """Weights and normaliser as named tensors."""
-        return with_prefix("network", self.network.state_dict()) | with_prefix("normalizer", self.normalizer.state_dict())
+        return with_prefix("network", self.network.state_dict()) | with_prefix(
+            "normalizer", self.normalizer.state_dict()
+        )
 
     def description(self) -> dict[str, Any]:
         """What `from_state` needs besides the tensors, JSON-able."""

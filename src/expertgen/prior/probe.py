@@ -7,6 +7,7 @@ found here in milliseconds instead of after a training run.
 from __future__ import annotations
 
 from collections.abc import Generator
+from contextlib import closing
 
 import numpy as np
 import torch
@@ -54,11 +55,15 @@ def probe(prior: Prior, observation: Float[Tensor, "batch observation"], generat
     noise = torch.randn(len(observation), *prior.noise_shape, generator=generator).to(observation.device)
     chunk = prior.decode(observation, noise)
     if tuple(chunk.shape) != (len(observation), *prior.noise_shape):
-        raise UsageError(f"the prior decodes noise {list(noise.shape)} into {list(chunk.shape)}; it must keep the shape")
+        raise UsageError(
+            f"the prior decodes noise {list(noise.shape)} into {list(chunk.shape)}; it must keep the shape"
+        )
     if not bool(torch.isfinite(chunk).all()) or float(chunk.abs().max()) > 1:
         raise UsageError("the prior plans actions that are not finite or outside [-1, 1]; check its normaliser")
     if not torch.equal(chunk, prior.decode(observation, noise)):
-        raise UsageError("the prior gives two chunks for the same noise; use a deterministic sampler (DDIM with eta 0, or a flow)")
+        raise UsageError(
+            "the prior gives two chunks for the same noise; use a deterministic sampler (DDIM with eta 0, or a flow)"
+        )
     spread = chunk_spread(prior, observation, generator)
     if spread < SPREAD_FLOOR:
         raise UsageError(f"the prior ignores its noise (its chunks spread by {spread:.1e}); it cannot be steered")
@@ -85,12 +90,10 @@ def search_constant_noise(
     finalists = max(1, candidates // 8)
     for number, repeats in enumerate((1, candidates // finalists)):
         players = noise.repeat_interleave(repeats, dim=0)
-        env = make_env(task, len(players), threads=available_cores())
         policy = PriorPolicy(prior, noise=players, device=device)
-        env_seed = derive_seed(seed, "constant noise", number)
-        episodes = yield from run_episodes(
-            env, policy, episodes_each * len(players), env_seed, stage="constant noise"
-        )
+        env_seed, plays = derive_seed(seed, "constant noise", number), episodes_each * len(players)
+        with closing(make_env(task, len(players), threads=available_cores())) as env:
+            episodes = yield from run_episodes(env, policy, plays, env_seed, stage="constant noise")
         wins = np.zeros(len(noise))
         for episode in episodes:
             wins[episode.env // repeats] += episode.success

@@ -83,7 +83,9 @@ class SacAgent:
         self.generator = generator
         device = generator.device
         self.actor = TanhGaussianActor(observation_size, action_size, config.width, config.depth).to(device)
-        self.critic = CriticEnsemble(config.critics, observation_size, action_size, config.width, config.depth).to(device)
+        self.critic = CriticEnsemble(config.critics, observation_size, action_size, config.width, config.depth).to(
+            device
+        )
         self.average_actor = copy.deepcopy(self.actor).requires_grad_(False)
         self.target_critic = copy.deepcopy(self.critic).requires_grad_(False)
         self.log_temperature = torch.tensor(config.temperature, device=device).log().requires_grad_()

@@ -19,7 +19,9 @@ from expertgen.errors import FileError
 from expertgen.runs.files import atomic_path
 
 
-def save_checkpoint(path: Path, kind: str, version: int, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
+def save_checkpoint(
+    path: Path, kind: str, version: int, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]
+) -> None:
     """Saves named tensors and a JSON-able description, atomically.
 
     Args:
@@ -55,11 +57,15 @@ def load_checkpoint(path: Path, kind: str, version: int) -> tuple[dict[str, Tens
     except (KeyError, ValueError):
         raise FileError(f"{path} is a safetensors file, but not an expertgen checkpoint") from None
     except (OSError, safetensors.SafetensorError) as error:
-        raise FileError(f"{path} is truncated or not a checkpoint ({error}); delete it and --resume redoes that part") from error
+        raise FileError(
+            f"{path} is truncated or not a checkpoint ({error}); delete it and --resume redoes that part"
+        ) from error
     if header["kind"] != kind:
         raise FileError(f"{path} holds a {header['kind']!r}, not a {kind!r}")
     if header["version"] != version:
-        raise FileError(f"{path} has version {header['version']} of the {kind!r} layout; this program reads version {version}: train it again")
+        raise FileError(
+            f"{path} has version {header['version']} of the {kind!r} layout; this program reads version {version}: train it again"
+        )
     return tensors, header["meta"]
 
 
@@ -76,7 +82,9 @@ def load_module(module: torch.nn.Module, tensors: Mapping[str, Tensor], path: Pa
         if name not in own:
             raise FileError(f"{path}: tensor {name!r} is not part of this network")
         if own[name].shape != tensors[name].shape:
-            raise FileError(f"{path}: tensor {name!r} has shape {list(tensors[name].shape)}, this network needs {list(own[name].shape)}")
+            raise FileError(
+                f"{path}: tensor {name!r} has shape {list(tensors[name].shape)}, this network needs {list(own[name].shape)}"
+            )
     module.load_state_dict(dict(tensors))
 
 

@@ -37,7 +37,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
         finally:
             os.close(folder)
     except OSError as error:
-        raise TrainingError(f"cannot write {path}: {error.strerror or error}; free the disk or choose another --out, then --resume") from error
+        raise TrainingError(
+            f"cannot write {path}: {error.strerror or error}; free the disk or choose another --out, then --resume"
+        ) from error
     finally:
         if temporary is not None:
             with suppress(FileNotFoundError):

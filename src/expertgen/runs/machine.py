@@ -6,10 +6,16 @@ import ctypes
 import os
 import platform
 import resource
+import signal
 import sys
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
 
 import torch
 
+_PR_SET_PDEATHSIG = 1
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 
 
@@ -30,6 +36,12 @@ def prepare_process(threads: int = 1) -> None:
         libc.mallopt(_M_TOP_PAD, 64 << 20)
 
 
+def release_memory() -> None:
+    """Hands freed memory back to the system: for after something large is gone, such as a pool of simulators."""
+    if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
 def available_cores() -> int:
     """Number of cores this process may run on (its affinity, not the machine's size)."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -39,3 +51,27 @@ def peak_memory_mb() -> float:
     """Largest resident memory so far, of this process and of its largest finished child [MB]."""
     scale = 1024 if sys.platform != "darwin" else 1024 * 1024
     return sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / scale
+
+
+def machine_description() -> dict[str, Any]:
+    """What a reader of results needs to know of the machine."""
+    processor = platform.processor() or platform.machine()
+    with suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        processor = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), processor)
+    return {"cores": available_cores(), "cpu": processor, "platform": platform.platform()}
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of Python and of every package that can change a result; those not installed are left out."""
+    versions = {"python": platform.python_version()}
+    for name in ("expertgen", "torch", "numpy", "gymnasium", "envpool", "mujoco", "metaworld"):
+        with suppress(PackageNotFoundError):
+            versions[name] = version(name)
+    return versions
+
+
+def die_with_parent() -> None:
+    """A worker process ends when its parent does, however that ends (Linux; elsewhere it finishes its work first)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -57,5 +57,7 @@ def _summary_writer(folder: Path) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
-        raise TrainingError("tensorboard is not installed; pip install 'expertgen[tensorboard]' or run without --tensorboard") from error
+        raise TrainingError(
+            "tensorboard is not installed; pip install 'expertgen[tensorboard]' or run without --tensorboard"
+        ) from error
     return SummaryWriter(str(folder / "tensorboard"))

@@ -5,10 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Generator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from expertgen.runs.files import read_json, write_json
 
 Result = TypeVar("Result")
 
@@ -58,7 +61,14 @@ def follow(loop: Generator[StageProgress, None, Result], console: Console) -> Re
             last = now
             rate = (now.done - first) / max(time.monotonic() - start, 1e-9)
             shown = "  ".join(f"{key} {value:.3g}" for key, value in now.metrics.items())
-            bar.update(task, description=now.stage, completed=now.done, total=now.total, rate=f"{rate:,.0f} {now.unit}/s", shown=shown)
+            bar.update(
+                task,
+                description=now.stage,
+                completed=now.done,
+                total=now.total,
+                rate=f"{rate:,.0f} {now.unit}/s",
+                shown=shown,
+            )
 
 
 def drain(loop: Generator[StageProgress, None, Result]) -> Result:
@@ -68,3 +78,24 @@ def drain(loop: Generator[StageProgress, None, Result]) -> Result:
             next(loop)
         except StopIteration as stop:
             return stop.value
+
+
+def timed(loop: Generator[StageProgress, None, Result], path: Path) -> Generator[StageProgress, None, tuple[Result, float]]:
+    """Passes a stage on and counts its wall time in a small file, so that time spent before a kill is not forgotten.
+
+    Returns:
+        what the stage returns, and its seconds in all sessions together.
+    """
+    before = read_json(path)["seconds"] if path.exists() else 0.0
+    start = saved = time.monotonic()
+    while True:
+        try:
+            progress = next(loop)
+        except StopIteration as stop:
+            seconds = before + time.monotonic() - start
+            write_json(path, {"seconds": seconds})
+            return stop.value, seconds
+        if time.monotonic() - saved > 5:
+            saved = time.monotonic()
+            write_json(path, {"seconds": before + saved - start})
+        yield progress

@@ -34,6 +34,7 @@ class Expert:
         agent_config: sizes of the actor.
         noise_bound: b; noise is b · tanh(·).
         mode: the declared mode, chosen on validation seeds.
+        validated: success on those seeds, in that mode.
     """
 
     prior: DiffusionPrior
@@ -41,6 +42,7 @@ class Expert:
     agent_config: SacConfig
     noise_bound: float
     mode: Mode
+    validated: float
 
     @torch.inference_mode()
     def noise(
@@ -60,6 +62,7 @@ class Expert:
             "agent_config": asdict(self.agent_config),
             "noise_bound": self.noise_bound,
             "mode": self.mode,
+            "validated": self.validated,
         }
         save_checkpoint(path, KIND, VERSION, tensors, meta)
 
@@ -79,7 +82,7 @@ class Expert:
         horizon, action_size = prior.noise_shape
         actor = TanhGaussianActor(prior.observation_size, horizon * action_size, config.width, config.depth)
         load_module(actor, without_prefix("actor", tensors), path)
-        return cls(prior, actor.eval().requires_grad_(False), config, meta["noise_bound"], meta["mode"])
+        return cls(prior, actor.eval().requires_grad_(False), config, meta["noise_bound"], meta["mode"], meta["validated"])
 
 
 class ExpertPolicy:

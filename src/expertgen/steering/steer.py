@@ -21,6 +21,7 @@ import time
 from collections import deque
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
@@ -57,8 +58,8 @@ class SteerConfig:
     """Environments simulated side by side."""
     env_steps: int = 300_000
     """Control steps of training at most."""
-    segment_env_steps: int = 50_000
-    """Control steps between two validations (and saved states)."""
+    segment_env_steps: int = 40_000
+    """Control steps between two saved states (and validations)."""
     warmup_env_steps: int = 16_000
     """Control steps under N(0, I) noise before learning starts."""
     noise_bound: float = 1.5
@@ -71,9 +72,11 @@ class SteerConfig:
     """Share of every batch drawn from successful episodes."""
     success_minimum: int = 200
     """Transitions of successful episodes there must be before they get that share."""
-    validation_episodes: int = 64
+    validate_from: float = 0.5
+    """Success of recent training episodes from which a segment ends with a validation; the last one always does."""
+    validation_episodes: int = 128
     """Episodes of a validation, in each mode."""
-    stop_at: float = 1.0
+    stop_at: float = 0.99
     """Stop early at this success on the validation seeds; above 1 never."""
     agent: SacConfig = field(default_factory=SacConfig)
     """The agent."""
@@ -127,7 +130,8 @@ def steer(
             writer.write(row)
             shown = {"success": row["success"], "validated": run.best_success}
             yield StageProgress("steer", min(run.env_steps, config.env_steps), config.env_steps, "env steps", shown)
-        writer.write((yield from run.validate()))
+        if run.finished or run.recent_success >= config.validate_from:
+            writer.write((yield from run.validate()))
         run.save(writer.rows)
     (folder / "state.safetensors").unlink()
     return Expert.load(folder / "expert.safetensors")
@@ -139,7 +143,14 @@ class _Run:
     def __init__(
         self, task: TaskSpec, prior: DiffusionPrior, config: SteerConfig, seed: int, folder: Path, device: str
     ) -> None:
-        self.task, self.prior, self.config, self.seed, self.folder, self.device = task, prior, config, seed, folder, device
+        self.task, self.prior, self.config, self.seed, self.folder, self.device = (
+            task,
+            prior,
+            config,
+            seed,
+            folder,
+            device,
+        )
         horizon, action_size = prior.noise_shape
         noise_size = horizon * action_size
         with seeded_weights(seed, "steer", "weights"):
@@ -160,16 +171,22 @@ class _Run:
         """The budget is spent, or the expert passed its validation."""
         return self.env_steps >= self.config.env_steps or self.solved
 
+    @property
+    def recent_success(self) -> float:
+        """Success of the last training episodes; it leans high where successes are short."""
+        return float(np.mean(self.recent)) if self.recent else 0.0
+
     def segment(self) -> Generator[dict[str, Any], None, None]:
         """Collects and learns until the next validation is due; yields rows of metrics."""
         config, agent = self.config, self.agent
         agent.generator.manual_seed(derive_seed(self.seed, "steer", "agent", self.segments))
         draw = torch_generator(self.seed, "steer", "replay", self.segments)
-        process = NoiseProcess(make_env(self.task, config.num_envs), self.prior, self.device)
+        env = make_env(self.task, config.num_envs)
+        process = NoiseProcess(env, self.prior, self.device)
         process.reset(derive_seed(self.seed, "steer", "envs", self.segments))
         end = min((self.segments + 1) * config.segment_env_steps, config.env_steps)
         start, rounds, sums, learned = time.monotonic() - self.seconds, 0, {}, 0
-        with ThreadPoolExecutor(1, initializer=prepare_process) as simulator:
+        with closing(env), ThreadPoolExecutor(1, initializer=prepare_process) as simulator:
             while self.env_steps < end:
                 observation = self.prior.normalize(torch.as_tensor(process.observation, device=self.device))
                 action = self._explore(observation)
@@ -192,22 +209,22 @@ class _Run:
 
     def validate(self) -> Generator[StageProgress, None, dict[str, Any]]:
         """Plays the validation episodes in both modes; the best so far, of all checkpoints and modes, is the expert."""
-        start = time.monotonic()
+        config, start = self.config, time.monotonic()
         row: dict[str, Any] = {"step": self.env_steps}
-        env = make_env(self.task, min(64, self.config.validation_episodes), threads=available_cores())
-        for mode in get_args(Mode):
-            actor = copy.deepcopy(self.agent.average_actor)
-            expert = Expert(self.prior, actor, self.config.agent, self.config.noise_bound, mode)
-            policy = ExpertPolicy(expert, self.seed, device=self.device)
-            episodes = yield from run_episodes(
-                env, policy, self.config.validation_episodes, VALIDATION_SEED, stage=f"validate ({mode})"
-            )
-            success = float(np.mean([episode.success for episode in episodes]))
-            row[f"validated_{mode}"] = success
-            if success >= self.best_success:
-                self.best_success = success
-                expert.save(self.folder / "expert.safetensors")
-        self.solved = self.best_success >= self.config.stop_at
+        env = make_env(self.task, min(config.num_envs, config.validation_episodes), threads=available_cores())
+        with closing(env):
+            for mode in get_args(Mode):
+                actor = copy.deepcopy(self.agent.average_actor)
+                expert = Expert(self.prior, actor, config.agent, config.noise_bound, mode, validated=0.0)
+                policy = ExpertPolicy(expert, self.seed, device=self.device)
+                stage = f"validate ({mode})"
+                episodes = yield from run_episodes(env, policy, config.validation_episodes, VALIDATION_SEED, stage)
+                expert.validated = float(np.mean([episode.success for episode in episodes]))
+                row[f"validated_{mode}"] = expert.validated
+                if expert.validated >= self.best_success:
+                    self.best_success = expert.validated
+                    expert.save(self.folder / "expert.safetensors")
+        self.solved = self.best_success >= config.stop_at
         self.seconds += time.monotonic() - start
         return row | {"seconds": self.seconds}
 
@@ -244,7 +261,9 @@ class _Run:
 
     def _remember(self, observation: Tensor, action: Tensor, outcome: ChunkOutcome) -> None:
         next_observation = self.prior.normalize(torch.as_tensor(outcome.next_observation, device=self.device))
-        flags = [torch.as_tensor(f, device=self.device) for f in (outcome.terminated, outcome.truncated, outcome.success)]
+        flags = [
+            torch.as_tensor(f, device=self.device) for f in (outcome.terminated, outcome.truncated, outcome.success)
+        ]
         self.replay.add(observation, action, flags[2].float(), next_observation, *flags)
         self.recent.extend(outcome.success[outcome.ended].tolist())
         self.env_steps += int(outcome.steps.sum())
@@ -259,13 +278,15 @@ class _Run:
             if not np.isfinite(value):
                 dump = self.folder / "bad_batch.safetensors"
                 save_checkpoint(dump, "bad-batch", 1, self.agent.state(), {"env_steps": self.env_steps, "metric": name})
-                raise TrainingError(f"{name} is not finite at env step {self.env_steps}; the agent's state is in {dump}")
+                raise TrainingError(
+                    f"{name} is not finite at env step {self.env_steps}; the agent's state is in {dump}"
+                )
         norm = float(self.config.noise_bound * action.square().mean().sqrt())
         return {
             "step": self.env_steps,
             "seconds": self.seconds,
             "updates": self.updates,
-            "success": float(np.mean(self.recent)) if self.recent else 0.0,
+            "success": self.recent_success,
             "noise_norm": norm,
             **health,
         }
