@@ -153,13 +153,9 @@ def test_a_program_is_evaluated_like_any_policy():
         assert episode.success == demo.success
 
 
-def test_config_refuses_impossible_values():
+def test_config_refuses_impossible_values(wrong_types):
     assert CollectConfig() == CollectConfig(128, 64, "all", Imperfections(0.015, 0.3))
-    for values, message in (
-        ({"episodes": 0}, "episodes is 0"),
-        ({"num_envs": 0}, "num_envs is 0"),
-        ({"keep": "x"}, "keep is 'x'"),
-    ):
+    for values, message in (({"episodes": 0}, "episodes is 0"), ({"num_envs": 0}, "num_envs is 0")):
         with pytest.raises(UsageError, match=message):
             CollectConfig(**values)
     with pytest.raises(UsageError, match="episodes is 0"):

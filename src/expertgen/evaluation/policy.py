@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 
+@runtime_checkable
 class Policy(Protocol):
     """Plans chunks of `H` control steps, for any subset of the environments it runs in.
 
