@@ -9,14 +9,15 @@ The agent's action is the initial noise w of the prior's sampler, its reward is 
         update the agent              (on the other core, from the replay as it was before the decision)
         wait for both                 (a fixed point: the same seed gives the same bits on one core or two)
 
-A run consists of segments. Each begins from seeded resets with random streams of its own, and ends with a validation of the
-averaged actor in both modes on validation seeds, the best of which becomes the expert, and with an atomic save of everything. A run
-that was killed continues at the last segment and ends with the same bits.
+A run consists of segments. Each begins from seeded resets with random streams of its own, and ends with a validation of
+the averaged actor in both modes on validation seeds, the best of which becomes the expert, and with an atomic save of
+everything. A run that was killed continues at the last segment and ends with the same bits.
 """
 
 from __future__ import annotations
 
 import copy
+import math
 import time
 from collections import deque
 from collections.abc import Generator
@@ -82,17 +83,32 @@ class SteerConfig:
     """The agent."""
 
     def __post_init__(self) -> None:
-        for name in ("num_envs", "env_steps", "segment_env_steps", "batch_size", "validation_episodes"):
+        for name in (
+            "num_envs",
+            "env_steps",
+            "segment_env_steps",
+            "warmup_env_steps",
+            "batch_size",
+            "success_minimum",
+            "validation_episodes",
+        ):
             if getattr(self, name) < 1:
                 raise UsageError(f"steer.{name} must be at least 1, not {getattr(self, name)}")
-        if self.noise_bound <= 0:
-            raise UsageError(f"steer.noise_bound must be positive, not {self.noise_bound}")
-        if self.updates_per_decision <= 0:
-            raise UsageError(f"steer.updates_per_decision must be positive, not {self.updates_per_decision}")
+        for name in ("noise_bound", "updates_per_decision"):
+            if not getattr(self, name) > 0:
+                raise UsageError(f"steer.{name} must be positive, not {getattr(self, name)}")
         if not 0 <= self.success_share < 1:
             raise UsageError(f"steer.success_share must lie in [0, 1), not {self.success_share}")
-        if self.warmup_env_steps < 0:
-            raise UsageError(f"steer.warmup_env_steps must not be negative, not {self.warmup_env_steps}")
+        if self.updates_per_round < 1:
+            raise UsageError(
+                f"steer.updates_per_decision ({self.updates_per_decision}) is less than one update a round of "
+                f"{self.num_envs} environments; raise it, or steer.num_envs"
+            )
+
+    @property
+    def updates_per_round(self) -> int:
+        """Gradient steps while all environments run one decision."""
+        return round(self.updates_per_decision * self.num_envs)
 
 
 def steer(
@@ -111,7 +127,7 @@ def steer(
         prior: the frozen prior.
         config: options.
         seed: the run's seed.
-        folder: the stage's folder; holds `state.safetensors` between segments.
+        folder: the stage's folder; until the end it holds `state.safetensors` and the best expert so far.
         device: torch device.
         tensorboard: also write TensorBoard event files.
 
@@ -121,8 +137,9 @@ def steer(
     Raises:
         TrainingError: if a loss is not finite; the batch is dumped to `folder/bad_batch.safetensors`.
     """
-    if (folder / "expert.safetensors").exists() and not (folder / "state.safetensors").exists():
-        return Expert.load(folder / "expert.safetensors")
+    finished = folder / "expert.safetensors"
+    if finished.exists():
+        return Expert.load(finished)
     run = _Run(task, prior, config, seed, folder, device)
     writer = MetricsWriter(folder, keep_rows=run.rows, tensorboard=tensorboard)
     while not run.finished:
@@ -133,8 +150,9 @@ def steer(
         if run.finished or run.recent_success >= config.validate_from:
             writer.write((yield from run.validate()))
         run.save(writer.rows)
+    (folder / "best.safetensors").replace(finished)
     (folder / "state.safetensors").unlink()
-    return Expert.load(folder / "expert.safetensors")
+    return Expert.load(finished)
 
 
 class _Run:
@@ -143,14 +161,8 @@ class _Run:
     def __init__(
         self, task: TaskSpec, prior: DiffusionPrior, config: SteerConfig, seed: int, folder: Path, device: str
     ) -> None:
-        self.task, self.prior, self.config, self.seed, self.folder, self.device = (
-            task,
-            prior,
-            config,
-            seed,
-            folder,
-            device,
-        )
+        self.task, self.prior, self.config = task, prior, config
+        self.seed, self.folder, self.device = seed, folder, device
         horizon, action_size = prior.noise_shape
         noise_size = horizon * action_size
         with seeded_weights(seed, "steer", "weights"):
@@ -192,8 +204,8 @@ class _Run:
                 action = self._explore(observation)
                 simulation = simulator.submit(process.step, self._noise(action))
                 if self.env_steps >= config.warmup_env_steps:
-                    for _ in range(round(config.updates_per_decision * config.num_envs)):
-                        health = agent.update(self._batch(draw))
+                    for _ in range(config.updates_per_round):
+                        health = self._update(self._batch(draw))
                         sums = {name: sums.get(name, 0.0) + value for name, value in health.items()}
                         learned += 1
                 outcome = simulation.result().outcome
@@ -223,7 +235,7 @@ class _Run:
                 row[f"validated_{mode}"] = expert.validated
                 if expert.validated >= self.best_success:
                     self.best_success = expert.validated
-                    expert.save(self.folder / "expert.safetensors")
+                    expert.save(self.folder / "best.safetensors")
         self.solved = self.best_success >= config.stop_at
         self.seconds += time.monotonic() - start
         return row | {"seconds": self.seconds}
@@ -268,19 +280,22 @@ class _Run:
         self.recent.extend(outcome.success[outcome.ended].tolist())
         self.env_steps += int(outcome.steps.sum())
 
-    def _row(self, action: Tensor, health: dict[str, float]) -> dict[str, Any]:
-        """One row of metrics.
+    def _update(self, batch: Batch) -> dict[str, Tensor]:
+        """One gradient step.
 
         Raises:
             TrainingError: if a loss is not finite.
         """
-        for name, value in health.items():
-            if not np.isfinite(value):
+        health = self.agent.update(batch)
+        for name in ("critic_loss", "actor_loss"):
+            if not math.isfinite(health[name]):
                 dump = self.folder / "bad_batch.safetensors"
-                save_checkpoint(dump, "bad-batch", 1, self.agent.state(), {"env_steps": self.env_steps, "metric": name})
-                raise TrainingError(
-                    f"{name} is not finite at env step {self.env_steps}; the agent's state is in {dump}"
-                )
+                save_checkpoint(dump, "bad-batch", 1, vars(batch), {"env_steps": self.env_steps, "metric": name})
+                raise TrainingError(f"{name} is not finite at env step {self.env_steps}; its batch is in {dump}")
+        return health
+
+    def _row(self, action: Tensor, health: dict[str, float]) -> dict[str, Any]:
+        """One row of metrics."""
         norm = float(self.config.noise_bound * action.square().mean().sqrt())
         return {
             "step": self.env_steps,
