@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 
@@ -37,8 +37,6 @@ class CollectConfig:
         for name in ("episodes", "num_envs"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} is {getattr(self, name)}; it must be at least 1")
-        if self.keep not in get_args(Keep):
-            raise UsageError(f"keep is {self.keep!r}; it must be one of {', '.join(get_args(Keep))}")
 
 
 class ProgramPolicy:
