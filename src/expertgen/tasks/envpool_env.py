@@ -64,7 +64,7 @@ class EnvPoolEnv(TaskEnv):
             self._episodes.record(info["env_id"], observation, reward, success, terminated)
         return self._episodes.step_result()
 
-    def close(self, **kwargs: Any) -> None:
+    def close_extras(self, **kwargs: Any) -> None:
         """Frees the pool and its memory (some 15 MB for each MetaWorld environment)."""
         self._pool = None
         release_memory()

@@ -21,6 +21,7 @@ class Episodes:
 
     Attributes:
         steps: int64 `[N]`, control steps since the last reset.
+        begun: whether there was a first reset.
     """
 
     def __init__(self, task: TaskSpec, num_envs: int) -> None:
@@ -34,7 +35,7 @@ class Episodes:
         self._success = np.zeros(num_envs, bool)
         self._terminated = np.zeros(num_envs, bool)
         self._truncated = np.zeros(num_envs, bool)
-        self._begun = False
+        self.begun = False
 
     def to_reset(self, seed: int | None, options: dict[str, Any] | None) -> np.ndarray:
         """Returns the indices that a call of `reset(seed=seed, options=options)` means.
@@ -48,7 +49,7 @@ class Episodes:
             return np.arange(len(self.steps))
         if seed is not None:
             raise UsageError("reset: give a seed (it starts all environments afresh) or a reset_mask, not both")
-        if not self._begun:
+        if not self.begun:
             raise UsageError("reset: the first reset starts all environments; call it without a reset_mask")
         mask = np.asarray(mask)
         if mask.dtype != bool or mask.shape != self.steps.shape:
@@ -57,7 +58,7 @@ class Episodes:
 
     def running(self) -> np.ndarray:
         """Returns the indices of the episodes that have not ended, and sets the reward of the others to 0."""
-        if not self._begun:
+        if not self.begun:
             raise UsageError("step was called before the first reset")
         self._reward[:] = 0.0
         return np.flatnonzero(~(self._terminated | self._truncated))
@@ -79,7 +80,7 @@ class Episodes:
 
     def begin(self, ids: np.ndarray, observation: np.ndarray) -> None:
         """New episodes in the environments `ids` `[n]` start with `observation` `[n, D]`."""
-        self._begun = True
+        self.begun = True
         self._observation[ids] = observation
         self._reward[ids] = 0.0
         for flags in (self._success, self._terminated, self._truncated):
