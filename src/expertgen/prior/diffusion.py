@@ -1,8 +1,9 @@
 """Diffusion over action chunks as pure functions: schedule, training loss, deterministic sampler.
 
 Sources: DDPM (Ho et al. 2020, https://arxiv.org/abs/2006.11239), the cosine schedule (Nichol & Dhariwal 2021,
-https://arxiv.org/abs/2102.09672), DDIM (Song et al. 2020, https://arxiv.org/abs/2010.02502), trailing timesteps (Lin et al. 2023,
-https://arxiv.org/abs/2305.08891). Chunks lie in [-1, 1] and are written x_0; x_t = sqrt(ᾱ_t) x_0 + sqrt(1 - ᾱ_t) ε.
+https://arxiv.org/abs/2102.09672), DDIM (Song et al. 2020, https://arxiv.org/abs/2010.02502), trailing timesteps (Lin
+et al. 2023, https://arxiv.org/abs/2305.08891). Chunks lie in [-1, 1] and are written x_0;
+x_t = sqrt(ᾱ_t) x_0 + sqrt(1 - ᾱ_t) ε.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ NoisePredictor = Callable[[Tensor, Chunk, Int[Tensor, " batch"]], Chunk]
 
 
 def cosine_schedule(levels: int) -> Float[Tensor, " levels"]:
-    """Cumulative signal shares ᾱ_t of the cosine schedule, for t = 0 (almost clean) to `levels - 1` (almost pure noise).
+    """Cumulative signal shares ᾱ_t of the cosine schedule, from t = 0 (almost clean) to `levels - 1` (almost noise).
 
     Nichol & Dhariwal 2021, eq. 17, with their cap of 0.999 on each β_t.
     """
@@ -35,8 +36,8 @@ def cosine_schedule(levels: int) -> Float[Tensor, " levels"]:
 def trailing_timesteps(levels: int, steps: int) -> list[int]:
     """The `steps` timesteps that a sampler visits, from `levels - 1` downwards.
 
-    Trailing spacing starts at the last level, where x_t really is N(0, I); the common leading spacing starts lower and then
-    feeds pure noise to a network that expects some signal.
+    Trailing spacing starts at the last level, where x_t really is N(0, I); the common leading spacing starts lower and
+    then feeds pure noise to a network that expects some signal.
     """
     return [round(levels - i * levels / steps) - 1 for i in range(steps)]
 

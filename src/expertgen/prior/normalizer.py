@@ -10,7 +10,7 @@ from torch import Tensor, nn
 class Normalizer(nn.Module):
     """z-scores with a floor under the deviation and a clip, so that a constant or unseen value cannot explode.
 
-    Buffers (saved with the network that uses them): `mean` `[D]` and `deviation` `[D]`, in the units of the observation.
+    Buffers (saved with the network that uses them): `mean` and `deviation` `[D]`, in the units of the observation.
     """
 
     floor = 1e-3

@@ -80,8 +80,10 @@ class PriorConfig:
                 raise UsageError(f"prior.{name} must be at least 1, not {getattr(self, name)}")
         if self.sampler_steps > self.levels:
             raise UsageError(f"prior.sampler_steps ({self.sampler_steps}) cannot exceed prior.levels ({self.levels})")
-        if self.learning_rate <= 0:
+        if not self.learning_rate > 0:
             raise UsageError(f"prior.learning_rate must be positive, not {self.learning_rate}")
+        if not self.weight_decay >= 0:
+            raise UsageError(f"prior.weight_decay must not be negative, not {self.weight_decay}")
         if not 0 < self.ema_rate <= 1:
             raise UsageError(f"prior.ema_rate must lie in (0, 1], not {self.ema_rate}")
 
@@ -179,7 +181,8 @@ class PriorPolicy:
     Args:
         prior: the frozen prior.
         generator: source of N(0, I) noise; without it the noise is constant.
-        noise: constant noise `[H, A]` for all decisions, or `[num_envs, H, A]`, one for each environment; zero where not given.
+        noise: constant noise `[H, A]` for all decisions, or `[num_envs, H, A]`, one for each environment; by
+            default zero.
         device: where the prior's weights are.
     """
 

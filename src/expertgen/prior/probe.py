@@ -1,7 +1,7 @@
 """Probing a prior before steering it: is the noise really the only input, and does it change what happens?
 
-A prior that ignores its noise cannot be steered, and one that adds fresh noise on the way cannot be steered reliably. Both are
-found here in milliseconds instead of after a training run.
+A prior that ignores its noise cannot be steered, and one that adds fresh noise on the way cannot be steered reliably.
+Both are found here in milliseconds instead of after a training run.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ SPREAD_FLOOR = 1e-3
 def chunk_spread(
     prior: Prior, observation: Float[Tensor, "batch observation"], generator: torch.Generator, draws: int = 16
 ) -> float:
-    """Standard deviation of a planned action over N(0, I) noise, averaged over observations, steps and dimensions [action units].
+    """How much N(0, I) noise changes a planned action [action units].
+
+    It is the standard deviation over noise, averaged over observations, steps and action dimensions.
 
     Args:
         prior: the prior.
@@ -75,8 +77,9 @@ def search_constant_noise(
 ) -> Generator[StageProgress, None, Float[Tensor, "horizon action"]]:
     """Finds the best of many constant noises ("golden ticket", https://arxiv.org/abs/2603.15757), in two rounds.
 
-    Every candidate plays `episodes_each` episodes in an environment of its own; the best eighth play as many again, eight times
-    over. The result must be evaluated on other seeds: its own counts are the largest of many and therefore too good.
+    Every candidate plays `episodes_each` episodes in an environment of its own; the best eighth play as many again,
+    eight times over. The result must be evaluated on other seeds: its own counts are the largest of many and therefore
+    too good.
 
     Args:
         task: the task.

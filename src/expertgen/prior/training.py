@@ -1,13 +1,14 @@
 """Training the prior: DDPM's loss on windows of the demonstrations, in segments that can be resumed.
 
-Windows and padding. One window per recorded step: the observation at t, and the actions t ... t+H-1. Where a window reaches past
-the end of its episode, the last action is repeated:
+Windows and padding. One window per recorded step: the observation at t, and the actions t ... t+H-1. Where a window
+reaches past the end of its episode, the last action is repeated:
 
     episode      a_0  a_1  ...  a_{T-2}  a_{T-1} |
     window T-2                  a_{T-2}  a_{T-1}   a_{T-1}  a_{T-1}
 
-Padded steps are trained on like the others. At run time a chunk stops at success, so what follows it is never executed there; in a
-failed demonstration the padding says "keep going", which is what the person or program was doing when time ran out.
+Padded steps are trained on like the others. At run time a chunk stops at success, so what follows it is never executed
+there; in a failed demonstration the padding says "keep going", which is what the person or program was doing when time
+ran out.
 """
 
 from __future__ import annotations
@@ -71,7 +72,8 @@ def train_prior(
 ) -> Generator[StageProgress, None, DiffusionPrior]:
     """Trains a prior on all demonstrations, failures included, and saves it to `folder/prior.safetensors`.
 
-    Killed at any moment and called again with the same arguments, it continues at the last segment and ends with the same bits.
+    Killed at any moment and called again with the same arguments, it continues at the last segment and ends with the
+    same bits.
 
     Args:
         demos: the demonstrations.

@@ -60,7 +60,8 @@ class TanhGaussianActor(nn.Module):
 class _StackedLayer(nn.Module):
     """`critics` hidden layers side by side: ReLU(LayerNorm(x W) + shift), one batched matrix product.
 
-    A bias before the LayerNorm and a scale behind it would add nothing: ReLU passes positive scales on to the next layer's weights.
+    There is no bias before the LayerNorm, since the shift is behind it, and no scale, since ReLU passes positive
+    scales on to the next layer's weights.
     """
 
     def __init__(self, critics: int, size_in: int, size_out: int) -> None:

@@ -1,4 +1,4 @@
-"""Replay of synchronous environments: rows are rounds, columns are environments, n-step returns are made when sampling."""
+"""Replay of synchronous environments: rows are rounds, columns environments, n-step returns are made when sampling."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class Replay:
         self._episode_start[(terminated | truncated).cpu()] = self.rounds
 
     def cut(self) -> None:
-        """Episodes under way are abandoned: their last transitions become time limits, so that no return runs across the cut."""
+        """Abandons the episodes under way: each ends here as at a time limit, so that no return crosses the cut."""
         if self.rounds:
             row = (self.rounds - 1) % self.capacity
             self._data["truncated"][row] |= ~self._data["terminated"][row]
@@ -164,4 +164,5 @@ class Replay:
         held = min(self.rounds, self.capacity)
         for name, value in self._data.items():
             value[:held] = tensors[name]
+        self._successful = None
         self._episode_start.fill_(self.rounds)

@@ -2,14 +2,14 @@
 
 Soft actor-critic (Haarnoja et al. 2018, https://arxiv.org/abs/1812.05905) with three departures, each for 0/1 rewards:
 
-- With reward 1 at success and 0 before, the return lies in [0, 1] and is the discounted probability of success. The critic is
-  therefore a sigmoid trained with binary cross-entropy on the n-step target
+- With reward 1 at success and 0 before, the return lies in [0, 1] and is the discounted probability of success. The
+  critic is therefore a sigmoid trained with binary cross-entropy on the n-step target
       y = R + γ^n (1 - terminated) min_i σ(Q̄_i(s', a')),   a' ~ π(s'),
   and the backup carries no entropy bonus, which would leave [0, 1].
-- The actor maximises the mean *logit* instead of the probability. Where success is still rare, probabilities are flat near 0 and
-  their gradient vanishes; logits keep their slope, so one temperature serves the whole run.
-- The policy that is evaluated and deployed is an exponential moving average of the actor: the raw actor oscillates from update to
-  update.
+- The actor maximises the mean *logit* instead of the probability. Where success is still rare, probabilities are flat
+  near 0 and their gradient vanishes; logits keep their slope, so one temperature serves the whole run.
+- The policy that is evaluated and deployed is an exponential moving average of the actor: the raw actor oscillates from
+  update to update.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class SacConfig:
             if getattr(self, name) < 1:
                 raise UsageError(f"agent.{name} must be at least 1, not {getattr(self, name)}")
         for name in ("learning_rate", "temperature"):
-            if getattr(self, name) <= 0:
+            if not getattr(self, name) > 0:
                 raise UsageError(f"agent.{name} must be positive, not {getattr(self, name)}")
         for name in ("discount", "target_rate", "average_rate"):
             if not 0 < getattr(self, name) <= 1:
@@ -114,8 +114,8 @@ class SacAgent:
         """One gradient step of critics, actor and temperature.
 
         Returns:
-            health metrics as detached scalars: `critic_loss`, `actor_loss`, `q` (mean probability on the batch), `td_error` (mean
-            absolute), `entropy` (of the policy, per action dimension), `temperature`.
+            health metrics as detached scalars: `critic_loss`, `actor_loss`, `q` (mean probability on the batch),
+            `td_error` (mean absolute), `entropy` (of the policy, per action dimension), `temperature`.
         """
         # Critic: cross-entropy against the n-step probability of success.
         with torch.no_grad():

@@ -64,7 +64,8 @@ def load_checkpoint(path: Path, kind: str, version: int) -> tuple[dict[str, Tens
         raise FileError(f"{path} holds a {header['kind']!r}, not a {kind!r}")
     if header["version"] != version:
         raise FileError(
-            f"{path} has version {header['version']} of the {kind!r} layout; this program reads version {version}: train it again"
+            f"{path} has version {header['version']} of the {kind!r} layout; this program reads version {version}: "
+            "train it again"
         )
     return tensors, header["meta"]
 
@@ -83,7 +84,8 @@ def load_module(module: torch.nn.Module, tensors: Mapping[str, Tensor], path: Pa
             raise FileError(f"{path}: tensor {name!r} is not part of this network")
         if own[name].shape != tensors[name].shape:
             raise FileError(
-                f"{path}: tensor {name!r} has shape {list(tensors[name].shape)}, this network needs {list(own[name].shape)}"
+                f"{path}: tensor {name!r} has shape {list(tensors[name].shape)}, "
+                f"this network needs {list(own[name].shape)}"
             )
     module.load_state_dict(dict(tensors))
 

@@ -1,4 +1,4 @@
-"""Configuration from files: nested frozen dataclasses built from plain mappings, with every wrong key and type refused by name."""
+"""Configuration from files: plain mappings become nested frozen dataclasses; wrong keys and types are refused."""
 
 from __future__ import annotations
 

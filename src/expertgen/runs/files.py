@@ -18,7 +18,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """Yields a temporary path beside `path`; when the block ends well, its file is synced and renamed to `path`.
 
     Raises:
-        TrainingError: if the folder cannot be written or the disk is full. Nothing is left behind and the old file is whole.
+        TrainingError: if the folder cannot be written or the disk is full. Nothing is left behind, the old file is
+        whole.
     """
     temporary = None
     try:

@@ -22,8 +22,8 @@ _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 def prepare_process(threads: int = 1) -> None:
     """Sets matrix precision, thread count, denormals and the allocator. Idempotent; call it before any work.
 
-    One torch thread by default: sums are then always taken in the same order, so the same seed gives the same bits on any
-    number of cores, and networks of this size gain almost nothing from a second one.
+    One torch thread by default: sums are then always taken in the same order, so the same seed gives the same bits on
+    any number of cores, and networks of this size gain almost nothing from a second one.
     """
     torch.set_float32_matmul_precision("medium")
     torch.set_num_threads(threads)

@@ -7,22 +7,23 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from expertgen.errors import TrainingError
+from expertgen.errors import TrainingError, UsageError
 from expertgen.runs.files import write_text
 
 
 class MetricsWriter:
     """Appends rows to `folder/metrics.jsonl`, and to TensorBoard event files where that extra is installed.
 
-    A training loop stores `writer.rows` in its checkpoint. After a kill it opens the writer with that number, and rows written
-    after the checkpoint are cut, so that a resumed run's file equals that of a run that was not killed.
+    A training loop stores `writer.rows` in its checkpoint. After a kill it opens the writer with that number, and rows
+    written after the checkpoint are cut, so that a resumed run's file equals that of a run that was not killed.
     """
 
     def __init__(self, folder: Path, keep_rows: int = 0, tensorboard: bool = False) -> None:
         self.path = folder / "metrics.jsonl"
         lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []
-        write_text(self.path, "".join(f"{line}\n" for line in lines[:keep_rows]))
-        self.rows = keep_rows
+        kept = lines[:keep_rows]
+        write_text(self.path, "".join(f"{line}\n" for line in kept))
+        self.rows = len(kept)
         self._board = _summary_writer(folder) if tensorboard else None
 
     def write(self, row: Mapping[str, Any]) -> None:
@@ -57,7 +58,7 @@ def _summary_writer(folder: Path) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
-        raise TrainingError(
+        raise UsageError(
             "tensorboard is not installed; pip install 'expertgen[tensorboard]' or run without --tensorboard"
         ) from error
     return SummaryWriter(str(folder / "tensorboard"))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Generator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from expertgen.runs.files import read_json, write_json
 
@@ -36,38 +37,49 @@ class StageProgress:
 
 
 def follow(loop: Generator[StageProgress, None, Result], console: Console) -> Result:
-    """Drives a stage to its end with one bar: rate, metrics so far, time left. Returns what the stage returns."""
+    """Drives a loop to its end with a bar for each of its stages: rate, time taken, time left, metrics so far.
+
+    Stages may take turns, as training and validation do. A stage's time is that of its own turns, its rate that of the
+    present one.
+
+    Returns:
+        what the loop returns.
+    """
     columns = (
         TextColumn("[bold]{task.description:<18}"),
         BarColumn(bar_width=24),
         TaskProgressColumn(),
         TextColumn("{task.fields[rate]}"),
-        TimeElapsedColumn(),
+        TextColumn("{task.fields[taken]}"),
         TextColumn("left"),
         TimeRemainingColumn(),
         TextColumn("{task.fields[shown]}"),
     )
-    start, first, last = time.monotonic(), None, None
-    with Progress(*columns, console=console, refresh_per_second=4) as bar:
-        task = bar.add_task("...", total=None, rate="", shown="")
+    bars: dict[str, TaskID] = {}
+    taken: dict[str, float] = {}
+    stage, turn_start, turn_first = "", 0.0, 0
+    last = time.monotonic()
+    with Progress(*columns, console=console, refresh_per_second=4) as display:
         while True:
             try:
                 now = next(loop)
             except StopIteration as stop:
-                if last is not None:
-                    bar.update(task, completed=last.total)
                 return stop.value
-            first = now.done if first is None else first
-            last = now
-            rate = (now.done - first) / max(time.monotonic() - start, 1e-9)
-            shown = "  ".join(f"{key} {value:.3g}" for key, value in now.metrics.items())
-            bar.update(
-                task,
-                description=now.stage,
+            if now.stage not in bars:
+                bars[now.stage] = display.add_task(now.stage, total=now.total, rate="", taken="", shown="")
+            if now.stage != stage:
+                stage, turn_start, turn_first = now.stage, last, now.done
+            clock = time.monotonic()
+            taken[stage] = taken.get(stage, 0.0) + clock - last
+            last = clock
+            rate = (now.done - turn_first) / max(clock - turn_start, 1e-9)
+            display.update(
+                bars[stage],
                 completed=now.done,
                 total=now.total,
                 rate=f"{rate:,.0f} {now.unit}/s",
-                shown=shown,
+                taken=str(timedelta(seconds=int(taken[stage]))),
+                shown="  ".join(f"{key} {value:.3g}" for key, value in now.metrics.items()),
             )
 
 
@@ -80,7 +92,9 @@ def drain(loop: Generator[StageProgress, None, Result]) -> Result:
             return stop.value
 
 
-def timed(loop: Generator[StageProgress, None, Result], path: Path) -> Generator[StageProgress, None, tuple[Result, float]]:
+def timed(
+    loop: Generator[StageProgress, None, Result], path: Path
+) -> Generator[StageProgress, None, tuple[Result, float]]:
     """Passes a stage on and counts its wall time in a small file, so that time spent before a kill is not forgotten.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Seeds by name: every random stream of a run is derived from one number and a path of names, never from another stream."""
+"""Seeds by name: each random stream of a run is derived from one number and a path of names, not from another one."""
 
 from __future__ import annotations
 

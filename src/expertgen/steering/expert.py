@@ -82,7 +82,8 @@ class Expert:
         horizon, action_size = prior.noise_shape
         actor = TanhGaussianActor(prior.observation_size, horizon * action_size, config.width, config.depth)
         load_module(actor, without_prefix("actor", tensors), path)
-        return cls(prior, actor.eval().requires_grad_(False), config, meta["noise_bound"], meta["mode"], meta["validated"])
+        actor.eval().requires_grad_(False)
+        return cls(prior, actor, config, meta["noise_bound"], meta["mode"], meta["validated"])
 
 
 class ExpertPolicy:

@@ -2,8 +2,8 @@
 
     observation s ──► agent ──► noise w ──► prior G(s, w) ──► chunk [H, A] ──► simulator, H steps ──► s', success?
 
-One decision runs one chunk. Reward is 1 at success and 0 otherwise; the simulator's own reward is not read. Success and failure end
-an episode (no bootstrap), the time limit cuts it (bootstrap from the true last observation).
+One decision runs one chunk. Reward is 1 at success and 0 otherwise; the simulator's own reward is not read. Success and
+failure end an episode (no bootstrap), the time limit cuts it (bootstrap from the true last observation).
 """
 
 from __future__ import annotations

@@ -9,9 +9,10 @@ The agent's action is the initial noise w of the prior's sampler, its reward is 
         update the agent              (on the other core, from the replay as it was before the decision)
         wait for both                 (a fixed point: the same seed gives the same bits on one core or two)
 
-A run consists of segments. Each begins from seeded resets with random streams of its own, and ends with a validation of
-the averaged actor in both modes on validation seeds, the best of which becomes the expert, and with an atomic save of
-everything. A run that was killed continues at the last segment and ends with the same bits.
+A run consists of segments. Each begins from seeded resets with random streams of its own, and ends with an atomic save
+of everything. Before that, once training episodes succeed often enough, the averaged actor is validated in both modes
+on validation seeds; the best of all validations becomes the expert. A run that was killed continues at the last segment
+and ends with the same bits.
 """
 
 from __future__ import annotations
