@@ -15,7 +15,7 @@ from expertgen.vision.camera import CameraPose
 class Workspace:
     """The box in which points are kept [m, base frame]; by default the space over MetaWorld's table, not its top."""
 
-    low: tuple[float, float, float] = (-0.45, 0.30, 0.004)
+    low: tuple[float, float, float] = (-0.45, 0.30, 0.012)
     """Smallest x, y, z."""
     high: tuple[float, float, float] = (0.45, 0.90, 0.40)
     """Largest x, y, z."""

@@ -15,8 +15,8 @@ from expertgen.vision.camera import CameraPose
 class CameraRandomization:
     """Strengths of the imperfections of the cameras; with all of them 0 the cameras are perfect.
 
-    The student is never told the errors: its clouds are computed as if each camera stood where its specification says,
-    as on a robot whose calibration is off.
+    The student is never told the errors: each camera is believed to stand where its specification says, as on a robot
+    whose calibration is off. Only the table in its image corrects its height and tilt (`expertgen.vision.level`).
     """
 
     position: float = 0.0

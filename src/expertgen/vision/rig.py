@@ -13,6 +13,7 @@ from expertgen.runs.seeding import numpy_generator
 from expertgen.tasks.metaworld import MetaWorldEnv
 from expertgen.tasks.spec import CameraSpec, TaskSpec
 from expertgen.vision.camera import CameraPose, nominal_pose, pixel_rays
+from expertgen.vision.level import levelled
 from expertgen.vision.points import Workspace, crop, fixed_number, unproject
 from expertgen.vision.randomize import CameraRandomization, displaced
 from expertgen.vision.raycast import DepthCaster
@@ -24,12 +25,15 @@ class CameraObservation:
 
     Attributes:
         depth: float32 `[n, cameras, height, width]`, planar depth [m], 0 without a return.
+        poses: float32 `[n, cameras, 3, 4]`, `[R | t]`: where the robot believes each camera to be [m, base frame];
+            camera frame as in `expertgen.vision.camera`.
         points: float32 `[n, number, 3]`, points seen in the workspace by any camera [m, base frame].
         proprioception: float32 `[n, k]`, the fields of the task's `"student"` observation group, the first of which is
             the position of the hand [m, base frame].
     """
 
     depth: Float[np.ndarray, "n cameras height width"]
+    poses: Float[np.ndarray, "n cameras 3 4"]
     points: Float[np.ndarray, "n number 3"]
     proprioception: Float[np.ndarray, "n k"]
 
@@ -87,7 +91,7 @@ class CameraRig:
             raise UsageError(f"task {env.task.id!r}: the observation group 'student' must begin with 'hand_position'")
         self._generators = [numpy_generator(seed, "cameras", i) for i in range(env.num_envs)]
         self._errors: list[list[CameraPose]] = [[]] * env.num_envs
-        self._pictures: list[deque[tuple[np.ndarray, np.ndarray]]] = [deque(maxlen=1)] * env.num_envs
+        self._pictures: list[deque[tuple[np.ndarray, np.ndarray, np.ndarray]]] = [deque(maxlen=1)] * env.num_envs
 
     def reset(self, ids: Int[np.ndarray, "n"]) -> None:
         """New episodes begin in the environments `ids`: draws the errors of their cameras."""
@@ -108,18 +112,20 @@ class CameraRig:
         """
         for i, row in zip(ids, observation, strict=True):
             self._pictures[i].append(self._picture(int(i), row[self._hand_columns].astype(float)))
-        depth, points = zip(*(self._pictures[i][0] for i in ids), strict=True)
-        return CameraObservation(np.stack(depth), np.stack(points), observation[:, self._columns].astype(np.float32))
+        depth, poses, points = (np.stack(part) for part in zip(*(self._pictures[i][0] for i in ids), strict=True))
+        return CameraObservation(depth, poses, points, observation[:, self._columns].astype(np.float32))
 
-    def _picture(self, i: int, hand: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Casts the images of one environment; returns depth `[cameras, h, w]` and cloud `[number, 3]`."""
+    def _picture(self, i: int, hand: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Casts the images of one environment; returns its rows of `depth`, `poses` and `points`."""
         generator, error = self._generators[i], self._errors[i]
         believed = [nominal_pose(camera, hand) for camera in self.cameras]
         true = [displaced(pose, wrong) for pose, wrong in zip(believed, error, strict=True)]
         depth = self._randomization.disturb_depth(self._caster.cast(self._env.datas[i], true), generator)
+        believed = [levelled(*view) for view in zip(believed, depth, self._rays, strict=True)]
         seen = [
             crop(unproject(image, rays, pose), image, self._workspace)
             for image, rays, pose in zip(depth, self._rays, believed, strict=True)
         ]
         cloud = self._randomization.drop_points(np.concatenate(seen), generator)
-        return depth, fixed_number(cloud, self.number, generator, fallback=hand)
+        poses = np.stack([np.column_stack([pose.rotation, pose.position]) for pose in believed]).astype(np.float32)
+        return depth, poses, fixed_number(cloud, self.number, generator, fallback=hand)
