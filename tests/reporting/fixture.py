@@ -49,8 +49,7 @@ def make_run(folder: Path, stages: tuple[str, ...] = tuple(_STAGES), seed: int =
         steps = np.arange(100, 6001, 100)
         loss = 0.09 + 0.5 * np.exp(-steps / 700) + rng.normal(0, 0.006, len(steps))
         _metrics(folder / "prior", {"step": steps, "loss": loss})
-        spread = {"chunk_spread": 0.214, "success_normal": 0.035, "success_zero": 0.008, "success_best_constant": 0.148}
-        write_json(folder / "prior" / "steerability.json", spread)
+        write_json(folder / "prior" / "steerability.json", {"chunk_spread": 0.214})
     if "expert" in stages:
         _steering(folder / "expert", rng)
     if "student" in stages:
@@ -87,6 +86,8 @@ def _steering(folder: Path, rng: np.random.Generator) -> None:
         "noise_norm": 0.86 + 0.2 * rise + rng.normal(0, 0.006, len(steps)),
         "q": 0.02 + 0.72 * rise + rng.normal(0, 0.015, len(steps)),
         "entropy": 0.3 - 0.32 * rise + rng.normal(0, 0.012, len(steps)),
+        "temperature": 0.02 + 0.015 * rise,
+        "critic_loss": 0.08 + 0.35 * rise * (1.2 - rise) + rng.normal(0, 0.012, len(steps)),
         "td_error": 0.02 + 0.11 * rise * (1.15 - rise) + rng.normal(0, 0.004, len(steps)),
     }
     _metrics(folder, columns)

@@ -34,7 +34,7 @@ def learning_curve(rows: Rows, x: str, stages: Mapping[str, Evaluation]) -> str 
     if not len(training) and not any(map(len, validated.values())):
         return None
     over = {"step": "simulator steps", "seconds": "seconds of training"}[x]
-    with chart(WIDE, 2.9) as (figure, axes):
+    with chart(WIDE, 2.75) as (figure, axes):
         axes.plot(*training.T, color=COLORS["expert"], alpha=0.4, linewidth=1.0, label="training episodes")
         for (mode, points), line, face in zip(validated.items(), ("-", (0, (3, 2))), ("expert", "page"), strict=True):
             if len(points):
@@ -59,7 +59,7 @@ def noise_chart(noise: NoisePicture) -> str:
     """The noise that the expert chose, coloured by outcome, on rings of N(0, I)."""
     keep = np.linspace(0, len(noise.steered) - 1, min(_MOST_POINTS, len(noise.steered))).round().astype(int)
     points, success = noise.steered[keep], noise.success[keep]
-    low, high = np.minimum(points.min(axis=0), -3.3), np.maximum(points.max(axis=0), 3.3)
+    low, high = np.minimum(points.min(axis=0) - 0.2, -3.3), np.maximum(points.max(axis=0) + 0.2, 3.3)
     width, height = high - low
     with chart(WIDE, float(np.clip(WIDE * height / width, 2.4, WIDE))) as (figure, axes):
         for outcome, color, marker, label in ((True, "expert", "o", "success"), (False, "failure", "X", "failure")):
@@ -71,8 +71,8 @@ def noise_chart(noise: NoisePicture) -> str:
             box = {"facecolor": COLORS["page"], "edgecolor": "none", "pad": 0.8}
             axes.text(0, -ring, f"{ring}σ", color=COLORS["muted"], fontsize=6.5, ha="center", va="center", bbox=box)
         axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
-        axes.set_xlabel(f"first direction: {percent(float(noise.share[0]))} of the square length")
-        axes.set_ylabel(f"second: {percent(float(noise.share[1]))}")
+        axes.set_xlabel(f"first direction, {percent(float(noise.share[0]))}")
+        axes.set_ylabel(f"second direction, {percent(float(noise.share[1]))}")
         axes.grid(visible=False)
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(MaxNLocator(6, integer=True))

@@ -16,7 +16,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-WIDE, NARROW = 4.1, 2.75
+WIDE, NARROW = 3.8, 2.75
 """Widths of figures that stand two and three in a row [inches]: scaled to the page, their letters are of one size."""
 
 COLORS = {

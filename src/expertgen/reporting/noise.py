@@ -74,9 +74,9 @@ class NoisePicture:
         value = read_json(path)
         try:
             steered, success = np.array(value["steered"], float), np.array(value["success"], bool)
-            picture = cls(steered, success, np.array(value["share"], float), int(value["dimension"]), value["bound"])
+            share, dimension, bound = np.array(value["share"], float), int(value["dimension"]), float(value["bound"])
         except (KeyError, TypeError, ValueError) as error:
             raise FileError(f"{path} is not a noise picture ({error!r}); delete it to leave it out") from error
-        if steered.ndim != 2 or steered.shape != (len(success), 2):
-            raise FileError(f"{path}: noise of shape {list(steered.shape)} does not fit {len(success)} outcomes")
-        return picture
+        if steered.shape != (success.size, 2) or share.shape != (2,):
+            raise FileError(f"{path}: {list(steered.shape)} points do not fit {success.size} outcomes; delete it")
+        return cls(steered, success, share, dimension, bound)

@@ -44,7 +44,7 @@ class RunRecord:
         metrics: stage → rows of its `metrics.jsonl`; stages without rows are left out.
         failures: stage → failed episodes of its evaluation.
         clips: films, or strips where there is no film, in the order of the stages, success before failure.
-        steerability: `prior/steerability.json`; empty where the prior was not probed.
+        chunk_spread: how far the prior's plans spread over noise [action units], of `prior/steerability.json`.
         noise: `expert/noise.json`.
     """
 
@@ -55,7 +55,7 @@ class RunRecord:
     metrics: Mapping[str, list[dict[str, Any]]]
     failures: Mapping[str, tuple[Failure, ...]]
     clips: tuple[Clip, ...]
-    steerability: Mapping[str, Any]
+    chunk_spread: float | None
     noise: NoisePicture | None
 
     @classmethod
@@ -79,7 +79,7 @@ class RunRecord:
                 stage: load_failures(path) for stage in FOLDERS if (path := folder / stage / "episodes.json").exists()
             },
             clips=tuple(clip for stage in FOLDERS for clip in _clips(folder / stage)),
-            steerability=_read(folder / "prior" / "steerability.json"),
+            chunk_spread=_read(folder / "prior" / "steerability.json").get("chunk_spread"),
             noise=NoisePicture.load(noise) if noise.exists() else None,
         )
 

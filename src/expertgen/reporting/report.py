@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -88,10 +88,11 @@ def _content(record: RunRecord) -> dict[str, Any]:
         "stages": {name: stages[name] for name in STAGES if name in stages},
         "controls": {name: stages[name] for name in CONTROLS if name in stages},
         "figures": _figures(record),
-        "clips": [_clip(clip) for clip in record.clips],
+        "noise_size": record.noise.dimension if record.noise else None,
+        "clips": _clips(record.clips),
         "failures": {name: failures for name, failures in record.failures.items() if failures},
         "most_failures": _MOST_FAILURES,
-        "steerability": record.steerability,
+        "chunk_spread": record.chunk_spread,
         "config": list(_flat(record.config)),
     }
 
@@ -112,15 +113,15 @@ def _figures(record: RunRecord) -> dict[str, list[str]]:
     return {section: [svg for svg in svgs if svg] for section, svgs in drawn.items()}
 
 
-def _clip(clip: Clip) -> dict[str, Any]:
-    kind = "video/mp4" if clip.path.suffix == ".mp4" else "image/png"
-    data = base64.b64encode(clip.path.read_bytes()).decode("ascii")
-    return {
-        "stage": clip.stage,
-        "success": clip.success,
-        "video": kind == "video/mp4",
-        "source": f"data:{kind};base64,{data}",
-    }
+def _clips(clips: Sequence[Clip]) -> dict[str, dict[str, dict[str, Any]]]:
+    """Stage → `"success"`, `"failure"` → what to embed."""
+    shown: dict[str, dict[str, dict[str, Any]]] = {}
+    for clip in clips:
+        kind = "video/mp4" if clip.path.suffix == ".mp4" else "image/png"
+        data = base64.b64encode(clip.path.read_bytes()).decode("ascii")
+        content = {"video": kind == "video/mp4", "source": f"data:{kind};base64,{data}"}
+        shown.setdefault(clip.stage, {})["success" if clip.success else "failure"] = content
+    return shown
 
 
 def _flat(config: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
