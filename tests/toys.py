@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from expertgen.demos.store import Demo, DemoSet, fields_of
 from expertgen.tasks.environment import TaskEnv
 from expertgen.tasks.spec import ObservationField, TaskSpec
 
@@ -82,3 +83,37 @@ def point_action(observation: np.ndarray) -> np.ndarray:
     """The expert: straight to the goal. `[..., 4]` → float32 `[..., 2]`."""
     towards = observation[..., 2:] - observation[..., :2]
     return np.clip(towards / STEP_LENGTH, -1, 1).astype(np.float32)
+
+
+def make_point_env(task: TaskSpec, num_envs: int, threads: int) -> PointEnv:
+    """The simulator factory of the toy: `TaskSpec.simulator` names it as `"tests.toys:make_point_env"`."""
+    return PointEnv(num_envs, task=task)
+
+
+def point_demos(episodes: int, seed: int, offset: float = 0.0) -> DemoSet:
+    """Demonstrations of the toy by somebody who sees the goal in a wrong place, another one in every episode.
+
+    Args:
+        episodes: how many.
+        seed: of start states and mistakes.
+        offset: standard deviation of the mistake [m], in each direction.
+    """
+    env = PointEnv(episodes)
+    observation, _ = env.reset(seed=seed)
+    mistake = np.zeros((episodes, 4), np.float32)
+    mistake[:, 2:] = np.random.default_rng(seed).normal(0, offset, (episodes, 2))
+    observations, actions, rewards, running = [], [], [], []
+    ended = success = np.zeros(episodes, bool)
+    while not ended.all():
+        action = point_action(observation + mistake)
+        observations.append(observation)
+        actions.append(action)
+        running.append(~ended)
+        observation, reward, terminated, truncated, info = env.step(action)
+        rewards.append(reward)
+        ended, success = terminated | truncated, info["success"]
+    rows = (np.stack(columns, axis=1) for columns in (observations, actions, rewards, running))
+    demos = tuple(
+        Demo(o[run], a[run], r[run], bool(s), seed, "toy") for o, a, r, run, s in zip(*rows, success, strict=True)
+    )
+    return DemoSet(env.task.id, fields_of(env.task), demos)

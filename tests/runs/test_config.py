@@ -1,0 +1,99 @@
+"""Configuration from mappings: every wrong key, type and value is refused by the name of its field."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from expertgen.errors import FileError, UsageError
+from expertgen.runs.config import overlay, read_yaml
+
+
+@dataclass(frozen=True)
+class Inner:
+    rate: float = 0.1
+    layers: int = 2
+
+    def __post_init__(self):
+        if self.layers < 1:
+            raise UsageError(f"inner.layers must be at least 1, not {self.layers}")
+
+
+@dataclass(frozen=True)
+class Outer:
+    name: str = "a"
+    flag: bool = False
+    mode: Literal["mean", "sampled"] = "mean"
+    file: Path | None = None
+    pair: tuple[float, float] = (0.0, 1.0)
+    many: tuple[int, ...] = ()
+    inner: Inner = field(default_factory=Inner)
+
+
+def test_values_at_any_depth():
+    changes = {
+        "name": "b",
+        "flag": True,
+        "mode": "sampled",
+        "file": "x/y",
+        "pair": [1, 2],
+        "many": [1, 2, 3],
+        "inner": {"rate": 1},
+    }
+    changed = overlay(Outer(), changes)
+    assert changed == Outer("b", True, "sampled", Path("x/y"), (1.0, 2.0), (1, 2, 3), Inner(1.0))
+    assert isinstance(changed.inner.rate, float)
+    assert overlay(Outer(file=Path("x")), {"file": None}).file is None
+    assert overlay(Outer(), {}) == Outer()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"nam": "b"}, r"unknown setting 'nam'; did you mean 'name'\?"),
+        ({"inner": {"rat": 1.0}}, r"unknown setting 'inner\.rat'; did you mean 'rate'\?"),
+        ({"inner": 3}, "inner takes a group of settings, not 3"),
+        ({"inner": {"layers": 2.5}}, r"inner\.layers must be of type int, not 2\.5"),
+        ({"inner": {"layers": True}}, r"inner\.layers must be of type int, not True"),
+        ({"inner": {"rate": "fast"}}, r"inner\.rate must be of type float, not 'fast'"),
+        ({"inner": {"layers": 0}}, r"inner\.layers must be at least 1, not 0"),
+        ({"flag": 1}, "flag must be of type bool, not 1"),
+        ({"name": None}, "name must be of type str, not None"),
+        ({"mode": "max"}, "mode must be one of mean, sampled, not 'max'"),
+        ({"pair": [1.0]}, "pair takes 2 values, not 1"),
+        ({"many": [1, "x"]}, r"many\[1\] must be of type int, not 'x'"),
+        ({"many": 3}, "many must be of type"),
+        ({7: 1}, "unknown setting '7'"),
+    ],
+)
+def test_wrong_settings_are_refused_by_name(changes, message, wrong_types):
+    with pytest.raises(UsageError, match=message) as caught:
+        overlay(Outer(), changes)
+    assert "\n" not in str(caught.value)
+
+
+def test_yaml(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text("name: b\ninner:\n  rate: 0.5\n")
+    assert read_yaml(path) == {"name": "b", "inner": {"rate": 0.5}}
+    path.write_text("")
+    assert read_yaml(path) == {}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"- 1\n- 2\n", "must hold a mapping"),
+        (b"a: [1\nb: 2\n", "not a readable YAML file"),
+        (b"\xff\xfe\xff", "not a readable YAML file"),
+    ],
+)
+def test_broken_yaml_is_refused_in_one_line(tmp_path, content, message):
+    path = tmp_path / "a.yaml"
+    path.write_bytes(content)
+    with pytest.raises(FileError, match=message) as caught:
+        read_yaml(path)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(FileError, match="does not exist"):
+        read_yaml(tmp_path / "b.yaml")

@@ -1,0 +1,105 @@
+"""What a process sets once at its start, where it can be set and where it cannot."""
+
+import ctypes
+import os
+import platform
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from expertgen.runs import machine
+
+
+def test_prepared_twice_is_prepared_once():
+    machine.prepare_process()
+    machine.prepare_process()
+    assert torch.get_num_threads() == 1
+    assert torch.get_float32_matmul_precision() == "medium"
+
+
+def test_the_allocator_is_left_alone_where_it_is_not_glibc(monkeypatch):
+    monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: pytest.fail("no C library may be touched"))
+    machine.prepare_process()
+    machine.release_memory()
+
+
+def test_the_allocator_is_told_where_it_is_glibc(monkeypatch):
+    calls = []
+
+    class Library:
+        def mallopt(self, option, value):
+            calls.append((option, value))
+
+        def malloc_trim(self, pad):
+            calls.append(("trim", pad))
+
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(platform, "libc_ver", lambda: ("glibc", "2.36"))
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: Library())
+    machine.prepare_process()
+    machine.release_memory()
+    # malloc.h: M_MMAP_THRESHOLD is -3, M_TRIM_THRESHOLD -1, M_TOP_PAD -2.
+    assert calls == [(-3, 2**30), (-1, 2**30), (-2, 2**26), ("trim", 0)]
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs CPU affinities")
+def test_cores_are_those_of_this_process():
+    before = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(before)})
+        assert machine.available_cores() == 1
+    finally:
+        os.sched_setaffinity(0, before)
+    assert machine.available_cores() == len(before)
+
+
+def test_peak_memory_is_in_megabytes():
+    before = machine.peak_memory_mb()
+    block = bytearray(os.urandom(1 << 20)) * 200
+    assert 30 < before < 20_000
+    assert machine.peak_memory_mb() >= before
+    del block
+
+
+def test_description_and_versions():
+    described = machine.machine_description()
+    assert described["cores"] >= 1
+    assert described["cpu"]
+    assert machine.package_versions()["torch"] == torch.__version__
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux only")
+def test_a_worker_dies_with_its_parent():
+    worker = (
+        "import time; from expertgen.runs.machine import die_with_parent; "
+        "die_with_parent(); print('ready', flush=True); time.sleep(60)"
+    )
+    parent = (
+        "import subprocess, sys, time; "
+        f"child = subprocess.Popen([sys.executable, '-c', {worker!r}]); print(child.pid, flush=True); time.sleep(60)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True)
+    lines = {process.stdout.readline().strip() for _ in range(2)}
+    assert "ready" in lines
+    child = int((lines - {"ready"}).pop())
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    for _ in range(500):
+        if not _alive(child):
+            return
+        time.sleep(0.02)
+    os.kill(child, 9)
+    pytest.fail("the worker outlived its parent")
+
+
+def _alive(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
