@@ -11,7 +11,7 @@ from tests.toys import point_task
 
 def printed(description):
     console = Console(width=160, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
-    console.print(description.render())
+    console.print(description)
     return console.export_text()
 
 

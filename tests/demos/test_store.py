@@ -5,7 +5,7 @@ import h5py
 import numpy as np
 import pytest
 
-from expertgen.demos.store import Demo, DemoSet, fields_of
+from expertgen.demos.store import Demo, DemoSet, fields_of, is_demoset
 from expertgen.errors import FileError, TrainingError, UsageError
 from expertgen.tasks.spec import ObservationField
 from tests.demos.builders import demo, demo_set
@@ -102,6 +102,16 @@ def test_missing_file_folder_and_foreign_file(tmp_path):
         file.create_group("data/demo_0")
     with pytest.raises(FileError, match="demos import"):
         DemoSet.load(tmp_path / "other.hdf5")
+
+
+def test_own_files_are_told_from_others(saved, tmp_path):
+    assert is_demoset(saved)
+    with h5py.File(tmp_path / "other.hdf5", "w") as file:
+        file.create_group("data/demo_0")
+    assert not is_demoset(tmp_path / "other.hdf5")
+    with h5py.File(tmp_path / "numbers.hdf5", "w") as file:
+        file["numbers"] = [1.0]
+    assert not is_demoset(tmp_path / "numbers.hdf5")
 
 
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.9, 0.999])

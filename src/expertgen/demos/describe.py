@@ -66,8 +66,8 @@ class Description:
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
 
-    def render(self) -> Group:
-        """The summary as rich tables, notes and warnings."""
+    def __rich__(self) -> Group:
+        """What `rich` prints: tables, notes and warnings."""
         facts = Table(title=f"demonstrations of {self.task}", show_header=False, title_justify="left")
         facts.add_column(style="bold")
         facts.add_column()

@@ -180,6 +180,16 @@ class DemoSet:
             return cls(header["task"], fields, tuple(demos), tuple(notes))
 
 
+def is_demoset(path: Path) -> bool:
+    """Whether a file has the layout that `DemoSet.save` writes, and not merely robomimic's.
+
+    Raises:
+        FileError: if the file is missing, truncated or not HDF5.
+    """
+    with open_hdf5(path) as file:
+        return "data" in file and "layout" in file["data"].attrs
+
+
 def fields_of(task: TaskSpec) -> Fields:
     """How the observations of a task are stored: in parts that together are all columns.
 
