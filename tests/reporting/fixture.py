@@ -53,11 +53,11 @@ def make_run(folder: Path, stages: tuple[str, ...] = tuple(_STAGES), seed: int =
     if "expert" in stages:
         _steering(folder / "expert", rng)
     if "student" in stages:
-        steps = np.arange(25, 3001, 25)
-        loss = 0.035 + 0.25 * np.exp(-steps / 260) + rng.normal(0, 0.004, len(steps))
-        alpha = np.clip(1 - 0.8 * np.floor(steps / 250) / 7, 0.2, 1)
-        success = np.clip(0.97 - 0.35 * np.exp(-steps / 400) + rng.normal(0, 0.03, len(steps)), 0, 1)
-        _metrics(folder / "student", {"step": steps, "loss": loss, "alpha": alpha, "success": success})
+        steps = np.arange(100, 900, 100)
+        loss = 0.035 + 0.25 * np.exp(-steps / 260)
+        alpha = np.linspace(1.0, 0.2, 8)
+        success = np.clip(0.97 - 0.15 * (1 - alpha) * np.exp(-steps / 400) + rng.normal(0, 0.02, 8), 0, 1)
+        _metrics(folder / "student", {"step": steps, "loss": loss, "alpha": alpha, "mixed_success": success})
     return folder
 
 

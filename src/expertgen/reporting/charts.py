@@ -21,6 +21,10 @@ _MOST_POINTS = 700
 """Points drawn of the noise picture; more only make the page heavier."""
 
 
+_FEW = 20
+"""With fewer points than this, each is marked."""
+
+
 def series(rows: Rows, x: str, y: str) -> np.ndarray:
     """Points `[n, 2]` of the rows that hold a finite number under both keys."""
     points = [(row[x], row[y]) for row in rows if _is_number(row.get(x)) and _is_number(row.get(y))]
@@ -94,13 +98,14 @@ def metric_chart(rows: Rows, key: str, title: str, color: str, over: str) -> str
     if len(points) < 2:
         return None
     with chart(NARROW, 1.85) as (figure, axes):
+        dots = {"marker": "o", "markersize": 3.5} if len(points) < _FEW else {}
         axes.plot(*points.T, color=COLORS[color], alpha=0.3, linewidth=0.9)
-        axes.plot(points[:, 0], _running_median(points[:, 1]), color=COLORS[color], linewidth=1.6)
+        axes.plot(points[:, 0], _running_median(points[:, 1]), color=COLORS[color], linewidth=1.6, **dots)
         axes.set(title=title, xlabel=over, xlim=(0, float(points[-1, 0]) * 1.03))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: count(value)))
         axes.xaxis.set_major_locator(MaxNLocator(4))
         axes.yaxis.set_major_locator(MaxNLocator(4))
-        if key in ("success", "alpha"):
+        if key in ("mixed_success", "alpha"):
             axes.set_ylim(-0.02, 1.04)
             axes.yaxis.set_major_formatter(PercentFormatter(1.0))
         return inline_svg(figure, f"{color}-{key}".replace("_", "-"), f"{title} over {over}")

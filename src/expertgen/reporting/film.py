@@ -58,6 +58,8 @@ def film(
 ) -> Generator[StageProgress, None, list[Path]]:
     """Films a policy: writes `success.mp4`, `success.png` (a strip of six frames), `failure.mp4` and `failure.png`.
 
+    Films that are there already are replaced, or removed if their outcome does not come up any more.
+
     Args:
         env: where to play; one whose bodies can be seen.
         policy: the policy. One that looks through cameras must look at this very environment.
@@ -80,6 +82,8 @@ def film(
         yield progress
         if len(recorder.shots) == 2:
             break
+    for old in (folder / f"{outcome}.{kind}" for outcome in ("success", "failure") for kind in ("mp4", "png")):
+        old.unlink(missing_ok=True)
     shots = sorted(recorder.shots.values(), key=lambda shot: not shot.success)
     written = []
     for number, shot in enumerate(shots):

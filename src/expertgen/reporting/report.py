@@ -15,7 +15,7 @@ from expertgen.reporting.record import Clip, RunRecord
 from expertgen.runs.files import write_text
 
 _PRIOR = (("loss", "Denoising loss"),)
-_STUDENT = (("loss", "Imitation loss"), ("success", "Success while collecting"), ("alpha", "Teacher's share"))
+_STUDENT = (("loss", "Imitation loss"), ("mixed_success", "Success while collecting"), ("alpha", "Teacher's share"))
 _HEALTH = (
     ("noise_norm", "Noise norm"),
     ("q", "Q"),
