@@ -1,15 +1,16 @@
 """Numbers in words, and the terminal's tables."""
 
 from dataclasses import replace
+from importlib.resources import files
 
 import pytest
 from rich.console import Console
 
 from expertgen.evaluation.evaluate import Evaluation
-from expertgen.evaluation.results import Results
+from expertgen.evaluation.results import CONTROLS, STAGES, Results
 from expertgen.evaluation.statistics import wilson_interval
 from expertgen.reporting.terminal import comparison_table, results_table
-from expertgen.reporting.words import count, duration, headline, memory, percent
+from expertgen.reporting.words import MEANINGS, TITLES, count, duration, headline, memory, percent
 
 
 def evaluation(successes: int, episodes: int = 256) -> Evaluation:
@@ -26,6 +27,13 @@ def printed(table: object) -> str:
     with console.capture() as capture:
         console.print(table)
     return capture.get().replace("\u202f", " ")
+
+
+def test_every_stage_and_control_has_its_words_and_its_colour():
+    names = [*STAGES, *CONTROLS]
+    assert sorted(TITLES) == sorted(MEANINGS) == sorted(names)
+    style = (files("expertgen.reporting") / "report.css").read_text(encoding="utf-8")
+    assert all(f".{name} " in style or f".{name}," in style for name in names)
 
 
 @pytest.mark.parametrize(

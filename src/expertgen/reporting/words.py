@@ -14,6 +14,7 @@ TITLES = {
     "teacher": "Expert as teacher",
     "zero_noise": "Zero noise",
     "constant_noise": "Best constant noise",
+    "teacher": "Expert as teacher",
     "bc_student": "Cloned student",
     "blind_student": "Blind student",
 }
@@ -27,6 +28,7 @@ MEANINGS = {
     "teacher": "the expert in the student's simulator",
     "zero_noise": "the prior with all noise set to 0",
     "constant_noise": "the prior with the best single noise found",
+    "teacher": "the expert in the student's simulator",
     "bc_student": "as many expert labels, without DAgger",
     "blind_student": "the student without its cameras",
 }
