@@ -82,19 +82,18 @@ def film(
         yield progress
         if len(recorder.shots) == 2:
             break
-    for old in (folder / f"{outcome}.{kind}" for outcome in ("success", "failure") for kind in ("mp4", "png")):
-        old.unlink(missing_ok=True)
     shots = sorted(recorder.shots.values(), key=lambda shot: not shot.success)
-    written = []
+    drawn: dict[str, list[np.ndarray]] = {}
     for number, shot in enumerate(shots):
-        pictures = []
+        pictures = drawn.setdefault("success" if shot.success else "failure", [])
         for picture in draw(env.models[0], shot.scenes, frames):
             pictures.append(picture)
             yield StageProgress("draw", number * frames + len(pictures), len(shots) * frames, "frames")
-        name = "success" if shot.success else "failure"
-        written.append(save_film(folder / f"{name}.mp4", pictures))
-        save_strip(folder / f"{name}.png", pictures)
-    return written
+    for old in (folder / f"{outcome}.{kind}" for outcome in ("success", "failure") for kind in ("mp4", "png")):
+        old.unlink(missing_ok=True)
+    for outcome, pictures in drawn.items():
+        save_strip(folder / f"{outcome}.png", pictures)
+    return [save_film(folder / f"{outcome}.mp4", pictures) for outcome, pictures in drawn.items()]
 
 
 def draw(model: MjModel, scenes: Sequence[Scene], frames: int) -> Iterator[np.ndarray]:
