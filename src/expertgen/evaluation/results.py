@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from expertgen.errors import FileError, UsageError, nearest
 from expertgen.evaluation.evaluate import Evaluation
@@ -16,9 +17,9 @@ FORMAT = 1
 STAGES = ("demos", "prior", "expert", "student")
 """The way of a run, in order."""
 
-CONTROLS = ("zero_noise", "constant_noise", "bc_student", "blind_student")
-"""What the stages have to beat: the prior under zero noise and under the best of many constant noises, the student
-cloned without DAgger, and the student that sees nothing but its own joints."""
+CONTROLS = ("zero_noise", "constant_noise", "teacher", "bc_student", "blind_student")
+"""What the stages are compared with: the prior under zero noise and under the best of many constant noises, the expert
+in the student's simulator, the student cloned without DAgger, and the student that sees nothing but its own joints."""
 
 
 @dataclass(frozen=True)
@@ -49,13 +50,17 @@ class Results:
             if name not in (*STAGES, *CONTROLS):
                 raise UsageError(f"results have no stage {name!r}{nearest(name, (*STAGES, *CONTROLS))}")
 
-    def save(self, path: Path) -> None:
-        """Writes the file atomically; every stage is a key of its own beside `task`, `seed` and the others."""
+    def to_json(self) -> dict[str, Any]:
+        """The form of the file; every stage is a key of its own beside `task`, `seed` and the others."""
         names = [name for name in (*STAGES, *CONTROLS) if name in self.stages]
         about = {"format": FORMAT, "task": self.task, "seed": self.seed, "command": self.command}
         stages = {name: self.stages[name].to_json() for name in names}
         end = {"notes": dict(self.notes), "peak_memory_mb": self.peak_memory_mb, "versions": dict(self.versions)}
-        write_json(path, about | stages | end)
+        return about | stages | end
+
+    def save(self, path: Path) -> None:
+        """Writes the file atomically."""
+        write_json(path, self.to_json())
 
     @classmethod
     def load(cls, path: Path) -> Results:

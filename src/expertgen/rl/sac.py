@@ -41,7 +41,7 @@ class SacConfig:
     """Hidden layers of actor and critics."""
     critics: int = 2
     """Critics; the target takes their minimum."""
-    learning_rate: float = 3e-4
+    learning_rate: float = 1e-3
     """Adam's learning rate, for actor, critics and temperature."""
     discount: float = 0.97
     """Discount per decision."""

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import types
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -82,6 +83,9 @@ def _typed(value: Any, hint: Any, name: str) -> Any:
         return Path(value)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
+    if hint is float and isinstance(value, str):  # YAML 1.1 reads 1e-6, without a dot, as text
+        with suppress(ValueError):
+            return float(value)
     if isinstance(hint, type) and isinstance(value, hint) and not (isinstance(value, bool) and hint is not bool):
         return value
     expected = hint.__name__ if isinstance(hint, type) else str(hint)

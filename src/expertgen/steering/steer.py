@@ -58,7 +58,7 @@ class SteerConfig:
 
     num_envs: int = 64
     """Environments simulated side by side."""
-    env_steps: int = 300_000
+    env_steps: int = 240_000
     """Control steps of training at most."""
     segment_env_steps: int = 40_000
     """Control steps between two saved states (and validations)."""
@@ -74,7 +74,7 @@ class SteerConfig:
     """Share of every batch drawn from successful episodes."""
     success_minimum: int = 200
     """Transitions of successful episodes there must be before they get that share."""
-    validate_from: float = 0.5
+    validate_from: float = 0.75
     """Success of recent training episodes from which a segment ends with a validation; the last one always does."""
     validation_episodes: int = 128
     """Episodes of a validation, in each mode."""
