@@ -3,8 +3,8 @@
     taskset -c 0 python benchmarks/steering.py            # everything that steering.csv lacks
     taskset -c 0 python benchmarks/steering.py --tasks assembly --seeds 0
 
-Every run collects its own demonstrations, trains its own prior and steers it, with the default settings. All rates are over 256 held-out
-episodes; checkpoint and mode of the expert were chosen on other, validation seeds.
+Every run collects its own demonstrations, trains its own prior and steers it, with the default settings. All rates are
+over 256 held-out episodes; checkpoint and mode of the expert were chosen on other, validation seeds.
 """
 
 from __future__ import annotations

@@ -27,7 +27,6 @@ from expertgen.presets import preset
 from expertgen.reporting.report import write_report
 from expertgen.reporting.terminal import results_table
 from expertgen.runs.config import overlay, read_yaml
-from expertgen.runs.files import read_json
 from expertgen.runs.machine import prepare_process
 from expertgen.runs.progress import drain, follow
 from expertgen.tasks.registry import get_task, task_names
@@ -125,9 +124,7 @@ def report_verb(words: list[str]) -> None:
 def tasks_verb(words: list[str]) -> None:
     """List tasks, show one, or audit the simulators."""
     if words[:1] == ["audit"]:
-        from expertgen.tasks.audit import audit, audit_table
-
-        CONSOLE.print(audit_table(follow(audit(words[1:]), CONSOLE)))
+        _audit(words[1:])
     elif words and not words[0].startswith("-"):
         _show_task(words[0])
     else:
@@ -183,7 +180,7 @@ def _run(words: list[str], verb: str, fixed: dict[str, Any]) -> None:
     try:
         results = follow(run(config, folder, command), CONSOLE)
     except (KeyboardInterrupt, ExpertgenError):
-        if folder.exists():
+        if (folder / "run.json").exists():
             print(f"expertgen: stopped; continue with: expertgen {verb} --resume {folder}", file=sys.stderr)
         raise
     CONSOLE.print(results_table(results))
@@ -289,10 +286,24 @@ def _new_file(path: Path) -> Path:
     return path
 
 
+def _audit(names: list[str]) -> None:
+    from expertgen.tasks.audit import audit_tasks
+
+    tasks = [get_task(name) for name in names or task_names()]
+    record = follow(audit_tasks([t for t in tasks if t.simulator_id.startswith("MetaWorld/")]), CONSOLE)
+    table = Table("task", "EnvPool", "MetaWorld", "verdict", title="scripted expert, successes by episode")
+    for audit in record.tasks.values():
+        counts = (" ".join(map(str, successes)) for successes in (audit.envpool_success, audit.metaworld_success))
+        table.add_row(audit.task, *counts, "; ".join(audit.defects) or "sound")
+    CONSOLE.print(table)
+
+
 def _show_task(name: str) -> None:
     task = get_task(name)
     CONSOLE.print(f"[bold]{task.id}[/bold]  {task.description}\nsuccess: {task.success or 'none'}")
-    CONSOLE.print(f"action: {', '.join(task.action_names)}; {task.action_unit}; {task.control_rate:g} Hz, {task.horizon} steps")
+    CONSOLE.print(
+        f"action: {', '.join(task.action_names)}; {task.action_unit}; {task.control_rate:g} Hz, {task.horizon} steps"
+    )
     if task.note:
         CONSOLE.print(f"note: {task.note}")
     table = Table("field", "columns", "unit", "frame", "meaning")
@@ -313,11 +324,13 @@ def _parse(kind: type[Parsed], words: list[str], verb: str, default: Parsed | No
     text = io.StringIO()
     try:
         with contextlib.redirect_stderr(text):
-            keywords = {} if default is None else {"default": default}
-            return tyro.cli(kind, args=words, prog=f"expertgen {verb}", **keywords)
+            if default is None:
+                return tyro.cli(kind, args=words, prog=f"expertgen {verb}")
+            return tyro.cli(kind, args=words, prog=f"expertgen {verb}", default=default)
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
         lines = [re.sub(r"^[│╭╰─╮╯ ]+|[│╭╰─╮╯ ]+$", "", line) for line in text.getvalue().splitlines()]
-        said = [line for line in lines[1:] if line and not line.startswith("For full helptext")]
-        raise UsageError(f"{'; '.join(said)}; see expertgen {verb} --help") from None
+        # The first line of the box is its title; behind the message come the option's help and a rule.
+        said = " ".join(itertools.takewhile(lambda line: not line.startswith(("Argument helptext", "───")), lines[1:]))
+        raise UsageError(f"{said.strip()}; see expertgen {verb} --help") from None

@@ -42,7 +42,11 @@ with mujoco.Renderer(model, 32, 32) as renderer:
 def examine(console: Console) -> None:
     """Prints what was found; nothing is kept but one picture in the temporary folder."""
     table = Table(show_header=False, box=None, padding=(0, 2))
-    for name, value in {**machine_description(), "torch threads": torch.get_num_threads(), **package_versions()}.items():
+    for name, value in {
+        **machine_description(),
+        "torch threads": torch.get_num_threads(),
+        **package_versions(),
+    }.items():
         table.add_row(str(name), str(value))
     table.add_row("cuda", torch.cuda.get_device_name(0) if torch.cuda.is_available() else "no")
     console.print(table)
@@ -84,7 +88,7 @@ def render_frame() -> tuple[Path, float]:
 
 
 def opengl_works(backend: str) -> bool:
-    """Whether MuJoCo can draw with an OpenGL backend; tried in a process of its own, because a failure can be a crash."""
+    """Whether MuJoCo can draw with an OpenGL backend; tried in its own process, because a failure can be a crash."""
     environment = {**os.environ, "MUJOCO_GL": backend}
     done = subprocess.run([sys.executable, "-c", _OPENGL_PROBE], env=environment, capture_output=True, check=False)
     return done.returncode == 0

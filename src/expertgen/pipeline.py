@@ -4,8 +4,9 @@
               zero_noise            (steering)            bc_student, blind_student
               constant_noise
 
-Every stage has a folder of its own in the run folder, and every policy is evaluated by the same function on the same held-out seeds.
-A finished stage is read back instead of done again, so a run that was killed is continued by calling `run` once more.
+Every stage has a folder of its own in the run folder, and every policy is evaluated by the same function on the same
+held-out seeds. A finished stage is read back instead of done again, so a run that was killed is continued by calling
+`run` once more.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ from expertgen.tasks.registry import get_task, make_env
 from expertgen.tasks.spec import TaskSpec
 
 EVALUATION_SEED = 999
-"""Environment seed of every reported success rate: the same for all policies, stages and runs, and used for nothing else."""
+"""Environment seed of every reported success rate: the same for all policies and runs, and used for nothing else."""
 
 Stage = Literal["demos", "prior", "expert", "student"]
 
@@ -123,12 +124,12 @@ class RunConfig:
         if self.seed < 0:
             raise UsageError(f"seed must not be negative, not {self.seed}")
         task = get_task(self.task)
-        if self.prior.chunk_length > task.horizon:
-            raise UsageError(
-                f"prior.chunk_length ({self.prior.chunk_length}) exceeds the horizon of {task.id!r} ({task.horizon} steps)"
-            )
+        if (chunk := self.prior.chunk_length) > task.horizon:
+            raise UsageError(f"prior.chunk_length ({chunk}) exceeds the horizon of {task.id!r} ({task.horizon} steps)")
         if task.success == "":
-            raise UsageError(f"task {task.id!r} has no success rule, so it cannot be steered on success; choose another")
+            raise UsageError(
+                f"task {task.id!r} has no success rule, so it cannot be steered on success; choose another"
+            )
         try:
             torch.empty(0, device=self.device)
         except (RuntimeError, AssertionError) as error:
@@ -163,6 +164,7 @@ class _Pipeline:
         self.config = config
         self.folder = folder
         self.task = get_task(config.task)
+        _check_inputs(config, self.task)
         if not (folder / "run.json").exists():
             about = {"task": config.task, "seed": config.seed, "command": command, "machine": machine_description()}
             write_json(folder / "config.json", plain(config))
@@ -215,7 +217,11 @@ class _Pipeline:
         episodes = demo_episodes(self.demos)
         seconds = read_json(folder / "seconds.json")["seconds"]
         save_episodes(folder / "episodes.json", episodes, config.seed)
-        note = "" if self.demos.successes else "no demonstration succeeds; steering reinforces only what happens at least sometimes"
+        note = (
+            ""
+            if self.demos.successes
+            else "no demonstration succeeds; steering reinforces only what happens at least sometimes"
+        )
         self._record("demos", summarize(episodes, config.seed, seconds, self.task), note)
 
     def _train_prior(self) -> Generator[StageProgress, None, DiffusionPrior]:
@@ -228,7 +234,6 @@ class _Pipeline:
             assert self.demos is not None
             training = train_prior(self.demos, config.prior, config.seed, folder, config.device, config.tensorboard)
             prior, seconds = yield from timed(training, folder / "seconds.json")
-        _fits(prior.task, prior.observation_size, self.task, "the prior")
         generator = torch_generator(config.seed, "prior", "evaluation")
         policy = PriorPolicy(prior, generator, device=config.device)
         normal = yield from self._evaluate("prior", policy, seconds)
@@ -271,9 +276,8 @@ class _Pipeline:
         return expert
 
     def _distill(self, expert: Expert) -> Generator[StageProgress, None, None]:
-        """Student and controls: with two cores, the controls train in a second process while the student trains here."""
+        """Student and controls: with two cores, the controls train in a second process meanwhile."""
         config = self.config
-        _fits(expert.prior.task, expert.prior.observation_size, self.task, "the expert")
         expert.save(self.folder / "expert" / "expert.safetensors")
         with closing(make_student_env(self.task, config.evaluation.num_envs)) as env:
             note = "the expert in the student's simulator, on the student's episodes"
@@ -296,7 +300,9 @@ class _Pipeline:
         left = [name for name in self._students() if not (self.folder / name / "student.safetensors").exists()]
         aside = [name for name in left if name != "student" and available_cores() > 1]
         with ProcessPoolExecutor(1, get_context("spawn"), initializer=_prepare_worker) as worker:
-            controls = [worker.submit(_drain_student, self.config, self.folder, name, self._students()[name]) for name in aside]
+            controls = [
+                worker.submit(_drain_student, self.config, self.folder, name, self._students()[name]) for name in aside
+            ]
             for name in (name for name in left if name not in aside):
                 yield from _student(self.config, self.folder, name, self._students()[name])
             for done, control in enumerate(controls):
@@ -346,7 +352,8 @@ def saved_policies(folder: Path, config: RunConfig, env: TaskEnv) -> dict[str, P
     Args:
         folder: the run folder.
         config: its configuration.
-        env: where they will play; students look through the cameras of this very environment, and are left out where it has none.
+        env: where they will play; students look through the cameras of this very environment, and are left out where it
+            has none.
     """
     policies: dict[str, Policy] = {}
     if (path := folder / "prior" / "prior.safetensors").exists():
@@ -354,7 +361,9 @@ def saved_policies(folder: Path, config: RunConfig, env: TaskEnv) -> dict[str, P
         policies["prior"] = PriorPolicy(prior, torch_generator(config.seed, "prior", "evaluation"))
         policies["zero_noise"] = PriorPolicy(prior)
         if (path := folder / "constant_noise" / "noise.safetensors").exists():
-            policies["constant_noise"] = PriorPolicy(prior, noise=load_checkpoint(path, "constant-noise", 1)[0]["noise"])
+            policies["constant_noise"] = PriorPolicy(
+                prior, noise=load_checkpoint(path, "constant-noise", 1)[0]["noise"]
+            )
     if (path := folder / "expert" / "expert.safetensors").exists():
         policies["expert"] = ExpertPolicy(Expert.load(path), config.seed)
     for name in ("student", "bc_student", "blind_student"):
@@ -420,9 +429,25 @@ def read_demos(path: Path, task: TaskSpec, skip_broken: bool = False) -> DemoSet
     return import_robomimic(path, task, source=path.name, skip_broken=skip_broken)
 
 
+def _check_inputs(config: RunConfig, task: TaskSpec) -> None:
+    """Reads every file that a run is given, so that a wrong one is refused before anything is written."""
+    if config.demos_file is not None:
+        read_demos(config.demos_file, task).check(task)
+    if config.program is not None:
+        load_program(config.program, task)
+    if config.prior_file is not None:
+        prior = DiffusionPrior.load(config.prior_file)
+        _fits(prior.task, prior.observation_size, task, f"prior_file {config.prior_file}")
+    if config.expert_file is not None:
+        prior = Expert.load(config.expert_file).prior
+        _fits(prior.task, prior.observation_size, task, f"expert_file {config.expert_file}")
+
+
 def _fits(trained_for: str, observation_size: int, task: TaskSpec, what: str) -> None:
     if trained_for != task.id or observation_size != task.observation_size:
-        raise UsageError(f"{what} was trained for {trained_for!r} ({observation_size} observations), not for {task.id!r}")
+        raise UsageError(
+            f"{what} was trained for {trained_for!r} ({observation_size} observations), not for {task.id!r}"
+        )
 
 
 def _noise_picture(policy: ExpertPolicy, episodes: list[Episode]) -> NoisePicture:

@@ -101,7 +101,7 @@ class DistillConfig:
     def alpha(self, iteration: int) -> float:
         """The expert's share of the decisions in an iteration, counted from 0."""
         part = iteration / max(1, self.iterations - 1)
-        return self.alpha_start + part * (self.alpha_end - self.alpha_start)
+        return (1 - part) * self.alpha_start + part * self.alpha_end
 
     @property
     def total_updates(self) -> int:

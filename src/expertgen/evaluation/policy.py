@@ -26,8 +26,8 @@ class Policy(Protocol):
 
         Args:
             observation: float32 `[n, D]`, rows of the environments `ids`.
-            ids: int64 `[n]`, indices of those environments (a camera policy looks through their cameras, a program keeps its
-                memory by them).
+            ids: int64 `[n]`, indices of those environments (a camera policy looks through their cameras, a program
+                keeps its memory by them).
 
         Returns:
             float32 `[n, H, A]`, actions in [-1, 1].

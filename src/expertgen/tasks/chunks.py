@@ -1,8 +1,8 @@
 """Running a chunk: `H` control steps planned at once become one decision-level transition.
 
-    time      t        t+1       ...      t+k-1     t+H-1
-    chunk   [ a_0      a_1       ...      a_k-1  |  ...   a_H-1 ]
-    run       x         x                   x       -       -       the episode ended at step k: the rest is not run
+time      t        t+1       ...      t+k-1     t+H-1
+chunk   [ a_0      a_1       ...      a_k-1  |  ...   a_H-1 ]
+run       x         x                   x       -       -       the episode ended at step k: the rest is not run
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ class ChunkOutcome:
     """What came of one chunk in each of `N` environments.
 
     Attributes:
-        observations: float32 `[N, H, D]`, what was seen after each step; rows after the last step that was run repeat it.
-        next_observation: float32 `[N, D]`, the true observation after the last step that was run (never one after a reset).
+        observations: float32 `[N, H, D]`, what was seen after each step; rows after the last step run repeat it.
+        next_observation: float32 `[N, D]`, the true observation after the last step run (never one after a reset).
         reward: float32 `[N]`, plain sum of the simulator's rewards over the steps that were run.
         success: bool `[N]`.
         terminated: bool `[N]`, success or failure: no bootstrap.
@@ -56,7 +56,7 @@ def execute_chunk(env: TaskEnv, chunk: np.ndarray, ended: np.ndarray) -> ChunkOu
     steps = np.zeros(env.num_envs, np.int64)
     reward = np.zeros(env.num_envs, np.float32)
     running = ~ended
-    observations = np.empty((*chunk.shape[:2], *env.single_observation_space.shape), np.float32)
+    observations = np.empty((*chunk.shape[:2], env.task.observation_size), np.float32)
     for h, action in enumerate(np.moveaxis(chunk, 1, 0)):
         observation, step_reward, terminated, truncated, info = env.step(np.ascontiguousarray(action, np.float32))
         observations[:, h:] = observation[:, None]
