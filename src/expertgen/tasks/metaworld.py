@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import copy
+import os
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +40,11 @@ _SETTLES_ON_MOVED_BODY = frozenset(
     }
 )
 """Tasks whose object comes to rest on the randomly placed body while the hand moves: nothing to cache there."""
+
+
+_NO_OPENGL = (
+    "no OpenGL backend works here: install libosmesa6 and set MUJOCO_GL=osmesa, or use the cameras by ray casting"
+)
 
 
 class MetaWorldEnv(TaskEnv):
@@ -309,12 +316,17 @@ def _render(model: MjModel, data: MjData, camera: CameraSpec, width: int, height
     model.vis.global_.fovy = camera.fovy
     model.vis.global_.offwidth = max(width, model.vis.global_.offwidth)
     model.vis.global_.offheight = max(height, model.vis.global_.offheight)
+    # Without a display MuJoCo's default backend does not raise an error that Python survives, so look before.
+    if (
+        os.environ.get("MUJOCO_GL") not in ("egl", "osmesa")
+        and sys.platform == "linux"
+        and not os.environ.get("DISPLAY")
+    ):
+        raise UsageError(_NO_OPENGL)
     try:
         renderer = mujoco.Renderer(model, height, width)
     except Exception as error:  # each backend fails with an error class of its own
-        raise UsageError(
-            "no OpenGL backend works here: install libosmesa6 and set MUJOCO_GL=osmesa, or use the ray-cast cameras"
-        ) from error
+        raise UsageError(_NO_OPENGL) from error
     with renderer:
         renderer.update_scene(data, view)
         return renderer.render()

@@ -9,17 +9,20 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from expertgen.errors import UsageError, nearest
+from expertgen.tasks.audit_record import shipped_record
 from expertgen.tasks.environment import TaskEnv
 from expertgen.tasks.envpool_env import EnvPoolEnv
 from expertgen.tasks.envpool_specs import adroit_tasks, locomotion_tasks
+from expertgen.tasks.gymnasium_env import GymnasiumEnv
 from expertgen.tasks.metaworld import MetaWorldEnv
 from expertgen.tasks.metaworld_specs import metaworld_tasks
+from expertgen.tasks.parallel import ParallelEnv
 from expertgen.tasks.spec import TaskSpec
 
 ENTRY_POINT_GROUP = "expertgen.tasks"
 """Each entry point of this group is a `TaskSpec`, an iterable of them, or a callable that returns either."""
 
-SIMULATORS = ("envpool", "metaworld")
+SIMULATORS = ("envpool", "metaworld", "gymnasium")
 """The adapters that `make_env` knows by name."""
 
 
@@ -50,18 +53,21 @@ def get_task(name: str) -> TaskSpec:
     return tasks[name]
 
 
-def make_env(task: TaskSpec, num_envs: int, *, threads: int = 1, simulator: str | None = None) -> TaskEnv:
+def make_env(
+    task: TaskSpec, num_envs: int, *, threads: int = 1, simulator: str | None = None, allow_unsound: bool = False
+) -> TaskEnv:
     """Makes `num_envs` environments of a task.
 
     Args:
         task: what is to be done.
         num_envs: number of environments `N`.
-        threads: threads or worker processes that simulate. The results do not depend on it.
-        simulator: `"envpool"`, `"metaworld"`, or `"module:attribute"` of a factory
-            `(task, num_envs, threads) -> TaskEnv`; by default the task's own.
+        threads: threads (EnvPool) or worker processes (the others) that simulate. The results do not depend on it.
+        simulator: one of `SIMULATORS`, or `"module:attribute"` of a factory `(task, num_envs, threads) -> TaskEnv`; by
+            default the task's own.
+        allow_unsound: run the task in EnvPool even though it failed its audit there.
 
     Raises:
-        UsageError: for an unknown simulator or impossible numbers.
+        UsageError: for an unknown simulator or impossible numbers, and for a task that fails its audit in EnvPool.
     """
     simulator = simulator or task.simulator
     for name, value in (("num_envs", num_envs), ("threads", threads)):
@@ -71,10 +77,26 @@ def make_env(task: TaskSpec, num_envs: int, *, threads: int = 1, simulator: str 
         factory: Callable[[TaskSpec, int, int], TaskEnv] = _import(simulator, f"simulator {simulator!r}")
         return factory(task, num_envs, threads)
     if simulator == "envpool":
+        if not allow_unsound:
+            _refuse_unsound(task)
         return EnvPoolEnv(task, num_envs, threads)
-    if simulator == "metaworld":
-        return MetaWorldEnv(task, num_envs)
-    raise UsageError(f"unknown simulator {simulator!r}{nearest(simulator, SIMULATORS)}")
+    adapters = {"metaworld": MetaWorldEnv, "gymnasium": GymnasiumEnv}
+    if simulator not in adapters:
+        raise UsageError(f"unknown simulator {simulator!r}{nearest(simulator, SIMULATORS)}")
+    adapter = adapters[simulator]
+    return adapter(task, num_envs) if threads == 1 else ParallelEnv(task, adapter, num_envs, threads)
+
+
+def _refuse_unsound(task: TaskSpec) -> None:
+    if not task.simulator_id.startswith("MetaWorld/"):
+        return
+    record = shipped_record()
+    audit = record.tasks.get(task.id)
+    if audit is not None and not audit.sound:
+        raise UsageError(
+            f"task {task.id!r} fails its audit in EnvPool {record.versions['envpool']} ({audit.defects[0]}): "
+            "use simulator metaworld or --allow-unsound"
+        )
 
 
 @cache
