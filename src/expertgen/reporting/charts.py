@@ -33,7 +33,8 @@ def series(rows: Rows, x: str, y: str) -> np.ndarray:
 
 def learning_curve(rows: Rows, x: str, stages: Mapping[str, Evaluation]) -> str | None:
     """Success while steering, over simulator steps (`x="step"`) or wall time (`x="seconds"`)."""
-    training = series(rows, x, "success")
+    # Before the first update the prior itself is at work, and the success of a handful of episodes means nothing.
+    training = series([row for row in rows if row.get("updates", 1)], x, "success")
     validated = {mode: series(rows, x, f"validated_{mode}") for mode in ("mean", "sampled")}
     if not len(training) and not any(map(len, validated.values())):
         return None
