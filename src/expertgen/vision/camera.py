@@ -48,7 +48,7 @@ def nominal_pose(camera: CameraSpec, hand_position: Float[np.ndarray, "3"]) -> C
     """
     if camera.mount not in ("base", "hand"):
         raise UsageError(f"camera {camera.name!r} has mount {camera.mount!r}; use 'base' or 'hand'")
-    position, target = np.array(camera.position), np.array(camera.target)
+    position, target = np.array(camera.position, float), np.array(camera.target, float)
     forward = target - position
     if not np.any(forward):
         raise UsageError(f"camera {camera.name!r} looks at its own position; move its target")

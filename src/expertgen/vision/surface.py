@@ -9,7 +9,8 @@ import mujoco
 import numpy as np
 from jaxtyping import Float, Int
 
-_DEFAULT_RGBA = np.array([0.5, 0.5, 0.5, 1.0])
+_DEFAULT_RGBA = np.array([0.5, 0.5, 0.5, 1.0], np.float32)
+"""A geom of this colour was given none, and shows its material."""
 _TEXTURE_SIZE = 256
 
 
@@ -64,10 +65,12 @@ class SurfaceColors:
 
     def __init__(self, model: mujoco.MjModel) -> None:
         self._model = model
-        painted = np.any(model.geom_rgba != _DEFAULT_RGBA.astype(np.float32), axis=1) | (model.geom_matid < 0)
-        self._rgb = np.where(painted[:, None], model.geom_rgba, model.mat_rgba[model.geom_matid])[:, :3].astype(float)
-        role = int(mujoco.mjtTextureRole.mjTEXROLE_RGB)
-        self._texture = np.where(painted, -1, model.mat_texid[model.geom_matid, role])
+        by_material = np.all(model.geom_rgba == _DEFAULT_RGBA, axis=1) & (model.geom_matid >= 0)
+        material = model.geom_matid[by_material]
+        self._rgb = model.geom_rgba[:, :3].astype(float)
+        self._rgb[by_material] = model.mat_rgba[material, :3]
+        self._texture = np.full(model.ngeom, -1)
+        self._texture[by_material] = model.mat_texid[material, int(mujoco.mjtTextureRole.mjTEXROLE_RGB)]
         self._images = {t: _texture_image(model, t) for t in set(self._texture[self._texture >= 0].tolist())}
 
     def __call__(
