@@ -197,11 +197,11 @@ def _resolve(words: list[str], verb: str, fixed: dict[str, Any]) -> tuple[Path, 
     task = options.task or file.get("task")
     if task is None:
         raise UsageError(f"which task? For example: expertgen {verb} {EXAMPLE_TASK}; `expertgen tasks` lists them")
-    settings = RunConfig(get_task(str(task)).id, **fixed)
+    settings = RunConfig(str(task), **fixed)
     for changes in (preset(options.preset), {**file, "task": settings.task}):
         settings = overlay(settings, changes)
     settings = _parse(_RunOptions, words, verb, replace(options, settings=settings)).settings
-    folder = options.out or _free(Path("runs") / f"{settings.task}-{settings.seed}")
+    folder = options.out or _free(Path("runs") / f"{get_task(settings.task).id}-{settings.seed}")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"--out {folder} exists already; choose another, or continue it with --resume {folder}")
     return folder, settings
