@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from expertgen.runs.machine import fast_bfloat16
 from expertgen.tasks.spec import CameraSpec
 from expertgen.vision.camera import pixel_rays
 from expertgen.vision.points import Workspace
@@ -60,7 +61,7 @@ class PointNetwork(nn.Module):
         proprioception: Float[Tensor, "batch k"],
     ) -> Float[Tensor, "batch outputs"]:
         """Returns the flat chunk; `proprioception` is normalised, the others are in metres."""
-        with torch.autocast(points.device.type, torch.bfloat16):
+        with torch.autocast(points.device.type, torch.bfloat16, enabled=fast_bfloat16(points.device)):
             pooled = self.points(position_features(points, hand, self.middle)).amax(dim=1)
         return self.head(torch.cat([pooled.float(), proprioception], dim=1))
 
@@ -153,7 +154,7 @@ class DepthNetwork(nn.Module):
         features = position_features(positions, hand, self.middle)
         image = torch.cat([features, torch.ones_like(depth)[..., None]], dim=-1) * inside[..., None]
         image = image.permute(0, 1, 4, 2, 3).flatten(0, 1).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(depth.device.type, torch.bfloat16):
+        with torch.autocast(depth.device.type, torch.bfloat16, enabled=fast_bfloat16(depth.device)):
             maps = self.convolutions(image)
             attention = self.attention(maps)
         # Each pixel of the maps stands for the pixel at the middle of what it was made of.
