@@ -1,0 +1,128 @@
+"""From experts to camera students: success of every task, seed and kind of student, on one core.
+
+    taskset -c 1 python benchmarks/students.py                      # the default student on all tasks and seeds
+    taskset -c 1 python benchmarks/students.py --kinds points bc depth blind --seeds 0
+    taskset -c 1 python benchmarks/students.py --kinds few few-bc --tasks box-close stick-pull
+
+The experts are those of `steering.py`. Teacher and students play the same 256 held-out episodes in Python MetaWorld;
+every student once with perfect cameras and once with camera errors stronger than in training.
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import tyro
+
+from expertgen.distillation.dagger import DistillConfig, distill
+from expertgen.distillation.student import Student, StudentPolicy, make_student_env
+from expertgen.evaluation.policy import Policy
+from expertgen.evaluation.rollouts import run_episodes
+from expertgen.evaluation.statistics import wilson_interval
+from expertgen.pipeline import EVALUATION_SEED
+from expertgen.runs.files import read_json, write_json
+from expertgen.runs.machine import available_cores, prepare_process
+from expertgen.runs.metrics import read_metrics
+from expertgen.runs.progress import drain, timed
+from expertgen.steering.expert import Expert, ExpertPolicy
+from expertgen.tasks.metaworld import MetaWorldEnv
+from expertgen.tasks.registry import get_task
+from expertgen.vision.randomize import CameraRandomization
+
+TABLE = Path(__file__).with_suffix(".csv")
+EPISODES = 256
+
+DEFAULT = DistillConfig()
+FEW = replace(DEFAULT, iterations=4, decisions=64)
+KINDS = {
+    "points": DEFAULT,
+    "bc": replace(DEFAULT, alpha_end=1.0),
+    "depth": replace(DEFAULT, sight="depth"),
+    "blind": replace(DEFAULT, sight="blind"),
+    "few": FEW,
+    "few-bc": replace(FEW, alpha_end=1.0),
+    "perfect-cameras": replace(DEFAULT, randomization=CameraRandomization()),
+}
+"""Name → how that student is distilled; the `bc` ones have as many expert decisions and updates as their neighbours."""
+
+HARD = CameraRandomization(position=0.03, rotation=3.0, depth_noise=0.005, point_dropout=0.2)
+"""Camera errors of the test: 3 cm, 3 degrees, 5 mm, one point in five missing."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Which students."""
+
+    tasks: tuple[str, ...] = ("assembly", "peg-insert-side", "stick-pull", "box-close")
+    """Task ids."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Seeds of the runs."""
+    kinds: tuple[str, ...] = ("points",)
+    """Kinds of students."""
+    runs: Path = Path("runs/benchmark")
+    """Where `steering.py` left its run folders."""
+
+
+def success(env: MetaWorldEnv, policy: Policy) -> tuple[float, float, float]:
+    """Success on the held-out episodes, with its Wilson interval."""
+    episodes = drain(run_episodes(env, policy, EPISODES, EVALUATION_SEED))
+    count = sum(episode.success for episode in episodes)
+    return count / EPISODES, *wilson_interval(count, EPISODES)
+
+
+def row(name: str, seed: int, kind: str, runs: Path) -> dict[str, object]:
+    """Distils and evaluates one student; the teacher is evaluated once."""
+    task, folder = get_task(name), runs / f"{name}-{seed}"
+    expert = Expert.load(folder / "expert" / "expert.safetensors")
+    student_folder = folder / "students" / kind
+    loop = distill(task, lambda teacher_seed: ExpertPolicy(expert, teacher_seed), KINDS[kind], seed, student_folder)
+    student: Student
+    student, seconds = drain(timed(loop, student_folder / "seconds.json"))
+    env = make_student_env(task, 64)
+    teacher_path = folder / "students" / "teacher.json"
+    if not teacher_path.exists():
+        write_json(teacher_path, success(env, ExpertPolicy(expert, seed)))
+    teacher = read_json(teacher_path)
+    clean = success(env, StudentPolicy(student, env, seed=seed))
+    hard = success(env, StudentPolicy(student, env, HARD, seed=seed))
+    last = read_metrics(student_folder)[-1]
+    return {
+        "task": name,
+        "seed": seed,
+        "kind": kind,
+        "teacher": teacher[0],
+        "student": clean[0],
+        "low": clean[1],
+        "high": clean[2],
+        "hard": hard[0],
+        "hard_low": hard[1],
+        "hard_high": hard[2],
+        "decisions": last["decisions"],
+        "updates": last["step"],
+        "seconds": round(seconds, 1),
+        "cores": available_cores(),
+    }
+
+
+def main(options: Options) -> None:
+    """Adds the missing rows to the table."""
+    prepare_process()
+    rows = list(csv.DictReader(TABLE.open())) if TABLE.exists() else []
+    done = {(entry["task"], int(entry["seed"]), entry["kind"]) for entry in rows}
+    for kind in options.kinds:
+        for seed in options.seeds:
+            for task in options.tasks:
+                if (task, seed, kind) in done:
+                    continue
+                rows.append(row(task, seed, kind, options.runs))
+                print(rows[-1], flush=True)
+                with TABLE.open("w", newline="") as file:
+                    writer = csv.DictWriter(file, fieldnames=list(rows[-1]))
+                    writer.writeheader()
+                    writer.writerows(rows)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options))
