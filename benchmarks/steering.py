@@ -22,8 +22,6 @@ from expertgen.runs.metrics import read_metrics
 from expertgen.runs.progress import drain
 from expertgen.steering.expert import Expert
 
-TABLE = Path(__file__).with_suffix(".csv")
-
 
 @dataclass(frozen=True)
 class Options:
@@ -35,6 +33,8 @@ class Options:
     """Seeds of the runs."""
     runs: Path = Path("runs/benchmark")
     """Where the run folders go."""
+    table: Path = Path(__file__).with_suffix(".csv")
+    """The table that rows are added to."""
 
 
 def row(task: str, seed: int, folder: Path) -> dict[str, object]:
@@ -68,7 +68,8 @@ def row(task: str, seed: int, folder: Path) -> dict[str, object]:
 def main(options: Options) -> None:
     """Adds the missing rows to the table."""
     prepare_process()
-    rows = list(csv.DictReader(TABLE.open())) if TABLE.exists() else []
+    table = options.table
+    rows = list(csv.DictReader(table.open())) if table.exists() else []
     done = {(entry["task"], int(entry["seed"])) for entry in rows}
     for seed in options.seeds:
         for task in options.tasks:
@@ -76,7 +77,7 @@ def main(options: Options) -> None:
                 continue
             rows.append(row(task, seed, options.runs / f"{task}-{seed}"))
             print(rows[-1], flush=True)
-            with TABLE.open("w", newline="") as file:
+            with table.open("w", newline="") as file:
                 writer = csv.DictWriter(file, fieldnames=list(rows[-1]))
                 writer.writeheader()
                 writer.writerows(rows)

@@ -44,7 +44,9 @@ class DistillConfig:
     """What the student sees besides its proprioception: "points", "depth", or "blind" (a control)."""
     cameras: tuple[str, ...] = ("side",)
     """Names of the task's cameras that it looks through."""
-    randomization: CameraRandomization = field(default_factory=CameraRandomization)
+    randomization: CameraRandomization = field(
+        default_factory=lambda: CameraRandomization(position=0.02, rotation=2.0, depth_noise=0.003, point_dropout=0.1)
+    )
     """Imperfections of the cameras while it learns."""
     iterations: int = 8
     """Times that new decisions are collected and trained on."""

@@ -22,7 +22,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Generator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,7 +58,7 @@ class SteerConfig:
 
     num_envs: int = 64
     """Environments simulated side by side."""
-    env_steps: int = 240_000
+    env_steps: int = 280_000
     """Control steps of training at most."""
     segment_env_steps: int = 40_000
     """Control steps between two saved states (and validations)."""
@@ -204,6 +204,8 @@ class _Run:
                 observation = self.prior.normalize(torch.as_tensor(process.observation, device=self.device))
                 action = self._explore(observation)
                 simulation = simulator.submit(process.step, self._noise(action))
+                if available_cores() == 1:
+                    wait([simulation])  # taking turns keeps the caches warm; the bits are the same
                 if self.env_steps >= config.warmup_env_steps:
                     for _ in range(config.updates_per_round):
                         health = self._update(self._batch(draw))
