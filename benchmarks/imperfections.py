@@ -2,10 +2,10 @@
 
     OMP_NUM_THREADS=1 taskset -c 1 python benchmarks/imperfections.py
 
-writes benchmarks/imperfections.csv: 64 episodes of the first reset each, seed 0, time limit 200 control steps.
+writes benchmarks/imperfections.csv: the first episode of 64 environments, seed 0, time limit 200 control steps. Rows
+that are there are kept, so that a killed run continues; delete the file to measure anew.
 """
 
-import csv
 import dataclasses
 import sys
 from pathlib import Path
@@ -41,23 +41,24 @@ EPISODES, SEED = 64, 0
 
 
 def main() -> None:
-    """Measures every task at every setting."""
-    names = [field.name for field in dataclasses.fields(Imperfections)]
-    with Path(__file__).with_suffix(".csv").open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["task", *names, "success", "mean_length", "episodes", "seed"])
-        for task in map(get_task, sys.argv[1:] or TASKS):
-            for imperfections in SETTINGS:
-                env = make_env(task, EPISODES)
-                make_program = imperfect_demonstrator(task, imperfections)
-                demos = drain(collect(env, make_program, EPISODES, SEED, SOURCE))
-                env.close()
-                length = sum(len(demo.actions) for demo in demos.demos) / EPISODES
-                strengths = dataclasses.astuple(imperfections)
-                row = [task.id, *strengths, demos.successes / EPISODES, f"{length:.1f}", EPISODES, SEED]
-                writer.writerow(row)
-                file.flush()
-                print(*row)
+    """Measures every task at every setting that the CSV does not have yet."""
+    path = Path(__file__).with_suffix(".csv")
+    if not path.exists():
+        names = [field.name for field in dataclasses.fields(Imperfections)]
+        path.write_text(",".join(["task", *names, "success", "mean_length", "episodes", "seed"]) + "\n")
+    for task in map(get_task, sys.argv[1:] or TASKS):
+        for imperfections in SETTINGS:
+            key = ",".join(map(str, [task.id, *dataclasses.astuple(imperfections)])) + ","
+            if key in path.read_text():
+                continue
+            env = make_env(task, EPISODES)
+            demos = drain(collect(env, imperfect_demonstrator(task, imperfections), EPISODES, SEED, SOURCE))
+            env.close()
+            length = sum(len(demo.actions) for demo in demos.demos) / EPISODES
+            row = f"{key}{demos.successes / EPISODES},{length:.1f},{EPISODES},{SEED}\n"
+            with path.open("a") as file:
+                file.write(row)
+            print(row, end="")
 
 
 if __name__ == "__main__":

@@ -19,8 +19,8 @@ from expertgen.runs.seeding import numpy_generator
 OPENING_STEPS = 10
 """How long a premature opening of the gripper lasts [control steps]."""
 
-GRASP_DISPLACEMENT = 0.02
-"""How far an object must have moved from its first place, the gripper closing, to count as grasped [m]."""
+DISPLACEMENT = 0.02
+"""How far an object must have moved to count as grasped (since the gripper closes) or as lost (in the hand) [m]."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Imperfections:
     gripper_opening: float = 0.0
     """Probability, per control step in which the gripper is closing, that it opens for 10 control steps."""
     no_recovery: float = 0.0
-    """Probability, per episode, that the program takes an object that it has grasped to be in its hand ever after."""
+    """Probability, per episode, that the program does not notice that it has lost an object that it had grasped."""
 
     def __post_init__(self) -> None:
         for name in ("calibration_error", "actuation_noise"):
@@ -113,37 +113,42 @@ class _CalibrationError:
 class _NoRecovery:
     """The program does not notice that it has lost the object, and goes on as if it still held it.
 
-    From the moment of the grasp, the program's belief of where the object is moves with the hand. A grasp is when the
-    object has left its first place by 2 cm while the gripper was closing more than at the start of the episode.
-    Whether a program does this is drawn once per episode.
+    The object counts as grasped when it has moved by 2 cm since the gripper began to close, and as lost when, after
+    that, it has moved by 2 cm in the hand. From then on the program believes it to be in the hand as it was grasped.
+    Whether a program is so blind is drawn once per episode.
     """
 
     def __init__(self, program: Program, probability: float, roles: Roles) -> None:
         self._program, self._probability, self._roles = program, probability, roles
         self._closing = _Closing(roles.gripper)
-        self._blind = False
-        self._first: np.ndarray | None = None
-        self._in_hand: np.ndarray | None = None
+        self._blind = self._lost = False
+        self._lying: np.ndarray | None = None
+        self._grasp: np.ndarray | None = None
 
     def reset(self, seed: int) -> None:
-        self._blind = numpy_generator(seed, "no_recovery").random() < self._probability
+        self._blind = bool(numpy_generator(seed, "no_recovery").random() < self._probability)
         self._closing.reset()
-        self._first = self._in_hand = None
+        self._lost = False
+        self._lying = self._grasp = None
         self._program.reset(seed)
 
     def act(self, observation: Mapping[str, np.ndarray]) -> np.ndarray:
-        if self._blind:
-            place, hand = observation[self._roles.object_position], observation[self._roles.hand_position]
-            if self._first is None:
-                self._first = place
-            moved = np.linalg.norm(place - self._first) > GRASP_DISPLACEMENT
-            if self._in_hand is None and self._closing.now and moved:
-                self._in_hand = place - hand
-            if self._in_hand is not None:
-                observation = {**observation, self._roles.object_position: hand + self._in_hand}
+        place, hand = observation[self._roles.object_position], observation[self._roles.hand_position]
+        if self._lying is None or not self._closing.now:
+            self._lying = place
+        if self._grasp is None and _apart(place, self._lying):
+            self._grasp = place - hand
+        if self._grasp is not None and self._blind:
+            self._lost = self._lost or _apart(place - hand, self._grasp)
+            if self._lost:
+                observation = {**observation, self._roles.object_position: hand + self._grasp}
         action = self._program.act(observation)
         self._closing.see(action)
         return action
+
+
+def _apart(a: np.ndarray, b: np.ndarray) -> bool:
+    return bool(np.linalg.norm(a - b) > DISPLACEMENT)
 
 
 class _Latency:
