@@ -41,7 +41,7 @@ class TaskAudit:
 
     @property
     def defects(self) -> tuple[str, ...]:
-        """What is wrong with the task in EnvPool, one sentence each; empty if it is sound.
+        """What is wrong with the task in EnvPool, one phrase each; empty if it is sound.
 
         The rule: a start outside of MetaWorld's range by more than `START_TOLERANCE`, or, in the first, second, ...
         episodes, fewer successes than the reference's successes over all its episodes allow (Fisher's exact test,
@@ -51,12 +51,12 @@ class TaskAudit:
         if self.start_error > START_TOLERANCE:
             found.append(f"its starts are off by {self.start_error:.2f}")
         reference, total = sum(self.metaworld_success), self.episodes * len(self.metaworld_success)
-        found += [
-            f"the scripted expert succeeds in {successes} of {self.episodes} episodes number {k} "
-            f"(Python MetaWorld: {reference} of {total})"
-            for k, successes in enumerate(self.envpool_success, start=1)
-            if fisher_less(successes, self.episodes, reference, total) < SIGNIFICANCE
-        ]
+        if any(fisher_less(count, self.episodes, reference, total) < SIGNIFICANCE for count in self.envpool_success):
+            counts = ", ".join(str(count) for count in self.envpool_success)
+            found.append(
+                f"of {self.episodes} first, second, ... episodes the scripted expert succeeds in {counts} "
+                f"(Python MetaWorld: {reference} of {total})"
+            )
         return tuple(found)
 
     @property

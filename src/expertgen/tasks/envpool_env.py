@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import envpool
 import numpy as np
 
 from expertgen.runs.machine import release_memory
@@ -47,7 +46,7 @@ class EnvPoolEnv(TaskEnv):
         """Starts new episodes; see `TaskEnv.reset`. Without a seed, the first reset takes one from the system."""
         ids = self._episodes.to_reset(seed, options)
         if seed is not None or self._pool is None:
-            self.close()  # frees the old pool before the new one takes its memory
+            self._free()  # before the new pool takes its memory
             self._pool = self._make_pool(seed)
         if len(ids):
             observation, info = self._pool.reset(ids.astype(np.int32))
@@ -65,11 +64,17 @@ class EnvPoolEnv(TaskEnv):
         return self._episodes.step_result()
 
     def close_extras(self, **kwargs: Any) -> None:
-        """Frees the pool and its memory (some 15 MB for each MetaWorld environment)."""
+        """Frees the pool."""
+        self._free()
+
+    def _free(self) -> None:
+        """Frees the pool and its memory, some 15 MB for each MetaWorld environment."""
         self._pool = None
         release_memory()
 
     def _make_pool(self, seed: int | None) -> Any:
+        import envpool  # takes seconds, and workers of other simulators do without it
+
         words = np.random.SeedSequence(seed).generate_state(self.num_envs) >> 1
         goal_visible = {"partially_observable": False} if self.task.simulator_id.startswith("MetaWorld/") else {}
         pool = envpool.make_gymnasium(

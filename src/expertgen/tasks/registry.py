@@ -112,7 +112,7 @@ def _tasks() -> dict[str, TaskSpec]:
     return found
 
 
-def _as_tasks(loaded: Any) -> Iterable[TaskSpec]:
+def _as_tasks(loaded: Any) -> Iterable[Any]:
     if callable(loaded):
         loaded = loaded()
     return [loaded] if isinstance(loaded, TaskSpec) else loaded
