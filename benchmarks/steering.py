@@ -10,17 +10,23 @@ over 256 held-out episodes; checkpoint and mode of the expert were chosen on oth
 from __future__ import annotations
 
 import csv
+import time
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
 
+from expertgen.evaluation.results import Results
 from expertgen.pipeline import EvaluationConfig, RunConfig, run
 from expertgen.runs.files import read_json
 from expertgen.runs.machine import available_cores, prepare_process
 from expertgen.runs.metrics import read_metrics
-from expertgen.runs.progress import drain
+from expertgen.runs.progress import StageProgress
 from expertgen.steering.expert import Expert
+
+TABLE = Path(__file__).with_suffix(".csv")
+STEERING = ("steer", "validate (mean)", "validate (sampled)")
 
 
 @dataclass(frozen=True)
@@ -33,14 +39,28 @@ class Options:
     """Seeds of the runs."""
     runs: Path = Path("runs/benchmark")
     """Where the run folders go."""
-    table: Path = Path(__file__).with_suffix(".csv")
+    table: Path = TABLE
     """The table that rows are added to."""
+
+
+def clocked(loop: Generator[StageProgress, None, Results]) -> tuple[dict[str, float], Results]:
+    """Drives a run; returns the CPU seconds of each of its stages (wall seconds, on a core of its own), and its results."""
+    seconds: dict[str, float] = {}
+    last = time.process_time()
+    while True:
+        try:
+            progress = next(loop)
+        except StopIteration as stop:
+            return seconds, stop.value
+        now = time.process_time()
+        seconds[progress.stage] = seconds.get(progress.stage, 0.0) + now - last
+        last = now
 
 
 def row(task: str, seed: int, folder: Path) -> dict[str, object]:
     """Does one run and returns its row of the table."""
     config = RunConfig(task, seed=seed, until="expert", evaluation=EvaluationConfig(constant_noises=0, films=False))
-    results = drain(run(config, folder, f"expertgen run {task} --seed {seed} --until expert"))
+    cpu_seconds, results = clocked(run(config, folder, f"expertgen run {task} --seed {seed} --until expert"))
     demos, prior, expert = (results.stages[name] for name in ("demos", "prior", "expert"))
     last = [entry for entry in read_metrics(folder / "expert") if "updates" in entry][-1]
     return {
@@ -60,6 +80,7 @@ def row(task: str, seed: int, folder: Path) -> dict[str, object]:
         "demo_seconds": round(demos.seconds, 1),
         "prior_seconds": round(prior.seconds, 1),
         "steer_seconds": round(expert.seconds, 1),
+        "steer_cpu_seconds": round(sum(cpu_seconds.get(stage, 0.0) for stage in STEERING), 1),
         "cores": available_cores(),
         "cpu": read_json(folder / "run.json")["machine"]["cpu"],
     }

@@ -194,7 +194,7 @@ class _Run:
         config, agent = self.config, self.agent
         agent.generator.manual_seed(derive_seed(self.seed, "steer", "agent", self.segments))
         draw = torch_generator(self.seed, "steer", "replay", self.segments)
-        env = make_env(self.task, config.num_envs)
+        env = make_env(self.task, config.num_envs, threads=available_cores())
         process = NoiseProcess(env, self.prior, self.device)
         process.reset(derive_seed(self.seed, "steer", "envs", self.segments))
         end = min((self.segments + 1) * config.segment_env_steps, config.env_steps)
