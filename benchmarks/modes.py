@@ -3,9 +3,9 @@
     python benchmarks/modes.py
 
 For every expert of `steering.py`: success of the mean and of samples on the same 256 starts; the share of failed
-episodes that are stuck (in the last quarter of the time limit the hand stays within 2 cm); and, for samples, how often a
-start that failed once fails again under other samples. A mode that repeats the same mistake is stuck or fails again; a
-mode that is merely noisy does not.
+episodes that are stuck (in the last quarter of the time limit the hand stays within 2 cm); and, for samples, how often
+a start that failed once fails again under other samples. A mode that repeats the same mistake is stuck or fails again;
+a mode that is merely noisy does not.
 """
 
 from __future__ import annotations

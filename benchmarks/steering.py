@@ -44,7 +44,7 @@ class Options:
 
 
 def clocked(loop: Generator[StageProgress, None, Results]) -> tuple[dict[str, float], Results]:
-    """Drives a run; returns the CPU seconds of each of its stages (wall seconds, on a core of its own), and its results."""
+    """Drives a run; returns the CPU seconds of its stages (wall seconds, on a core of its own), and its results."""
     seconds: dict[str, float] = {}
     last = time.process_time()
     while True:

@@ -11,6 +11,7 @@ every student once with perfect cameras and once with camera errors stronger tha
 from __future__ import annotations
 
 import csv
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -79,7 +80,9 @@ def row(name: str, seed: int, kind: str, runs: Path) -> dict[str, object]:
     student_folder = folder / "students" / kind
     loop = distill(task, lambda teacher_seed: ExpertPolicy(expert, teacher_seed), KINDS[kind], seed, student_folder)
     student: Student
+    start = time.process_time()
     student, seconds = drain(timed(loop, student_folder / "seconds.json"))
+    cpu_seconds = time.process_time() - start
     env = make_student_env(task, 64)
     teacher_path = folder / "students" / "teacher.json"
     if not teacher_path.exists():
@@ -102,6 +105,7 @@ def row(name: str, seed: int, kind: str, runs: Path) -> dict[str, object]:
         "decisions": last["decisions"],
         "updates": last["step"],
         "seconds": round(seconds, 1),
+        "cpu_seconds": round(cpu_seconds, 1),
         "cores": available_cores(),
     }
 
