@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import os
+import sys
 from collections.abc import Callable, Iterable
 from functools import cache
 from importlib.metadata import entry_points
@@ -35,8 +37,8 @@ def get_task(name: str) -> TaskSpec:
     """Returns the task of that name.
 
     Args:
-        name: one of `task_names()`, or `"module:attribute"` for a `TaskSpec` in any importable module, e.g.
-            `"my_tasks:PUSH"`.
+        name: one of `task_names()`, or `"module:attribute"` for a `TaskSpec` in any module that can be imported from
+            the working directory or the environment, e.g. `"my_tasks:PUSH"`.
 
     Raises:
         UsageError: if there is no such task; the text names the nearest ones.
@@ -95,7 +97,7 @@ def _refuse_unsound(task: TaskSpec) -> None:
     if audit is not None and not audit.sound:
         raise UsageError(
             f"task {task.id!r} fails its audit in EnvPool {record.versions['envpool']} ({audit.defects[0]}): "
-            "use simulator metaworld or --allow-unsound"
+            "use simulator='metaworld', or allow_unsound=True to run it all the same"
         )
 
 
@@ -120,6 +122,8 @@ def _as_tasks(loaded: Any) -> Iterable[Any]:
 
 def _import(path: str, what: str) -> Any:
     module_name, _, attribute = path.partition(":")
+    if os.getcwd() not in sys.path:  # an installed command does not look there by itself
+        sys.path.append(os.getcwd())
     try:
         return getattr(importlib.import_module(module_name), attribute)
     except (ImportError, AttributeError) as error:
