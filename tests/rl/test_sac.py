@@ -1,0 +1,240 @@
+"""Soft actor-critic: one update by hand, what each step may touch, toys it has to learn, and the same bits again."""
+
+import copy
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from expertgen.errors import FileError, UsageError
+from expertgen.rl.replay import Batch, Replay
+from expertgen.rl.sac import SacAgent, SacConfig
+from expertgen.runs.checkpoint import load_checkpoint, save_checkpoint
+
+SMALL = SacConfig(width=16, depth=2)
+
+
+def make_agent(config=SMALL, seed=0, observation_size=3, action_size=2):
+    torch.manual_seed(seed)
+    return SacAgent(observation_size, action_size, config, torch.Generator().manual_seed(seed))
+
+
+def random_batch(seed=0, rows=32):
+    generator = torch.Generator().manual_seed(seed)
+
+    def rand(*shape):
+        return torch.rand(rows, *shape, generator=generator)
+
+    done = (rand() < 0.2).float()
+    return Batch(rand(3), 2 * rand(2) - 1, done, rand(3), 0.9 * (1 - done))
+
+
+def constant_critic(critic, *probabilities):
+    """Makes every critic answer its probability, whatever it is asked."""
+    with torch.no_grad():
+        critic.weight.zero_()
+        critic.bias.copy_(torch.tensor(probabilities).logit().view(-1, 1, 1))
+
+
+def parameters(module):
+    return [parameter.detach().clone() for parameter in module.parameters()]
+
+
+def equal(first, second):
+    return all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def test_target_and_losses_by_hand():
+    agent = make_agent()
+    constant_critic(agent.critic, 0.2, 0.2)
+    constant_critic(agent.target_critic, 0.6, 0.8)
+    batch = Batch(
+        torch.zeros(2, 3), torch.zeros(2, 2), torch.tensor([0.25, 1.0]), torch.zeros(2, 3), torch.tensor([0.5, 0.0])
+    )
+    health = agent.update(batch)
+    # y = .25 + .5 · min(.6, .8) = .55 where the episode goes on, and 1 where it ended in success; nothing for entropy.
+    targets = (0.55, 1.0)
+    loss = sum(-y * math.log(0.2) - (1 - y) * math.log(0.8) for y in targets) / 2
+    assert float(health["critic_loss"]) == pytest.approx(loss, rel=1e-5)
+    assert float(health["q"]) == pytest.approx(0.2, rel=1e-5)
+    assert float(health["td_error"]) == pytest.approx((0.35 + 0.8) / 2, rel=1e-5)
+    assert float(health["temperature"]) == pytest.approx(SMALL.temperature)
+    # The critics have just moved, away from .2, so that the actor's loss is known but for that step.
+    actor_loss = SMALL.temperature * -2 * float(health["entropy"]) - math.log(0.2 / 0.8)
+    assert float(health["actor_loss"]) == pytest.approx(actor_loss, abs=0.05)
+
+
+def test_entropy_is_per_action_dimension():
+    agent = make_agent(action_size=6)
+    with torch.no_grad():
+        agent.actor.head.weight.zero_()
+        agent.actor.head.bias[6:] = -3.0
+    observation, action = torch.zeros(4000, 3), torch.zeros(4000, 6)
+    batch = Batch(observation, action, torch.zeros(4000), observation, torch.zeros(4000))
+    # So narrow a Gaussian is not bent by tanh: its entropy is that of the Gaussian.
+    expected = 0.5 * math.log(2 * math.pi * math.e) - 3
+    assert float(agent.update(batch)["entropy"]) == pytest.approx(expected, abs=0.02)
+
+
+@pytest.mark.parametrize(("target_entropy", "sign"), [(10.0, 1), (-10.0, -1)])
+def test_temperature_rises_while_the_policy_is_too_sure(target_entropy, sign):
+    agent = make_agent(replace(SMALL, target_entropy=target_entropy))
+    before = float(agent.log_temperature)
+    agent.update(random_batch())
+    assert (float(agent.log_temperature) - before) * sign > 0
+
+
+def test_each_step_moves_its_own_network_alone(monkeypatch):
+    agent = make_agent()
+    seen = {}
+    for name, optimizer in agent.optimizers.items():
+
+        def step(name=name, original=optimizer.step):
+            before = parameters(agent.actor), parameters(agent.critic), agent.log_temperature.detach().clone()
+            original()
+            after = parameters(agent.actor), parameters(agent.critic), agent.log_temperature.detach().clone()
+            seen[name] = (
+                not equal(before[0], after[0]),
+                not equal(before[1], after[1]),
+                not torch.equal(before[2], after[2]),
+            )
+            seen[f"{name} gradients"] = [p.grad.clone() for p in agent.critic.parameters()]
+
+        monkeypatch.setattr(optimizer, "step", step)
+    agent.update(random_batch())
+    assert seen["critic"] == (False, True, False)
+    assert seen["actor"] == (True, False, False)
+    assert seen["temperature"] == (False, False, True)
+    assert equal(seen["critic gradients"], seen["actor gradients"]), "the actor's loss adds nothing to the critics"
+    assert all(p.grad is None for p in (*agent.target_critic.parameters(), *agent.average_actor.parameters()))
+
+
+def test_averages_follow_slowly():
+    agent = make_agent()
+    target, average = parameters(agent.target_critic), parameters(agent.average_actor)
+    agent.update(random_batch())
+    for old, new, source in zip(target, agent.target_critic.parameters(), agent.critic.parameters(), strict=True):
+        torch.testing.assert_close(new, old + 0.005 * (source - old))
+    for old, new, source in zip(average, agent.average_actor.parameters(), agent.actor.parameters(), strict=True):
+        torch.testing.assert_close(new, old + 0.002 * (source - old))
+
+
+def test_acting_uses_the_average_and_exploring_the_raw_actor():
+    agent = make_agent()
+    with torch.no_grad():
+        agent.actor.head.bias[:2] = 3.0
+        agent.average_actor.head.bias[:2] = -3.0
+    observation = torch.zeros(5, 3)
+    assert bool((agent.explore(observation) > 0).all())
+    assert bool((agent.act(observation) < 0).all())
+    assert torch.equal(agent.act(observation, deterministic=True), agent.act(observation, deterministic=True))
+    assert not torch.equal(agent.act(observation), agent.act(observation))
+    torch.testing.assert_close(
+        agent.act(observation, deterministic=True), agent.average_actor(observation)[0].tanh(), rtol=0, atol=1e-6
+    )
+
+
+def test_value_is_the_mean_critics_probability():
+    agent = make_agent()
+    constant_critic(agent.critic, 0.5, 0.9)
+    value = agent.value(torch.zeros(2, 3), torch.zeros(2, 2))
+    assert value.tolist() == pytest.approx([1 / (1 + math.exp(-math.log(9) / 2))] * 2)
+
+
+def test_the_same_seed_gives_the_same_bits():
+    agents = [make_agent(seed=seed) for seed in (0, 0, 1)]
+    for agent in agents:
+        for i in range(3):
+            agent.update(random_batch(i))
+    states = [agent.state() for agent in agents]
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    assert not all(torch.equal(states[0][name], states[2][name]) for name in states[0])
+
+
+def test_a_restored_agent_takes_the_same_next_updates(tmp_path):
+    agent, path = make_agent(), tmp_path / "agent.safetensors"
+    for i in range(3):
+        agent.update(random_batch(i))
+    save_checkpoint(path, "agent", 1, agent.state(), {})
+    restored = make_agent(seed=9)
+    restored.load_state(load_checkpoint(path, "agent", 1)[0], path)
+    for learner in (agent, restored):
+        learner.generator.manual_seed(4)
+    for i in range(3, 6):
+        first, second = agent.update(random_batch(i)), restored.update(random_batch(i))
+        assert all(torch.equal(first[name], second[name]) for name in first)
+    assert all(torch.equal(tensor, restored.state()[name]) for name, tensor in agent.state().items())
+
+
+def test_a_state_of_another_shape_is_refused(tmp_path):
+    with pytest.raises(FileError, match="shape"):
+        make_agent(replace(SMALL, width=8)).load_state(make_agent().state(), tmp_path / "state")
+    with pytest.raises(FileError, match="is missing"):
+        make_agent(replace(SMALL, depth=3)).load_state(make_agent().state(), tmp_path / "state")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"width": 0}, r"agent\.width must be at least 1, not 0"),
+        ({"n_step": 0}, r"agent\.n_step must be at least 1"),
+        ({"learning_rate": 0.0}, r"agent\.learning_rate must be positive"),
+        ({"temperature": float("nan")}, r"agent\.temperature must be positive"),
+        ({"discount": 1.1}, r"agent\.discount must lie in \(0, 1\]"),
+        ({"average_rate": 0.0}, r"agent\.average_rate must lie in \(0, 1\]"),
+    ],
+)
+def test_impossible_values_are_refused(changes, message):
+    with pytest.raises(UsageError, match=message) as caught:
+        SacConfig(**changes)
+    assert "\n" not in str(caught.value)
+
+
+def test_critics_learn_how_far_success_is():
+    # Three decisions lead to success, whatever is done: its discounted probability is γ², γ, 1.
+    config = SacConfig(width=32, depth=2, learning_rate=3e-3, target_rate=0.05, discount=0.5, n_step=1)
+    agent = make_agent(config)
+    replay = Replay(60, 1, 3, 2)
+    for time in range(60):
+        now, following, last = torch.eye(3)[[time % 3]], torch.eye(3)[[(time + 1) % 3]], torch.tensor([time % 3 == 2])
+        action = 2 * torch.rand(1, 2, generator=agent.generator) - 1
+        replay.add(now, action, last.float(), following, last, torch.tensor([False]), last)
+    draw = torch.Generator().manual_seed(0)
+    for _ in range(400):
+        agent.update(replay.sample(64, config.n_step, config.discount, draw))
+    assert agent.value(torch.eye(3), torch.zeros(3, 2)).tolist() == pytest.approx([0.25, 0.5, 1.0], abs=0.04)
+
+
+def test_learns_a_contextual_bandit_from_rare_success():
+    # The action has to come close to half of the context; of uniform actions one in sixteen does.
+    config = SacConfig(width=32, depth=2, learning_rate=3e-3, average_rate=0.02)
+    agent = make_agent(config)
+    generator = torch.Generator().manual_seed(1)
+
+    def context(rows):
+        return torch.cat([2 * torch.rand(rows, 2, generator=generator) - 1, torch.ones(rows, 1)], dim=1)
+
+    def succeeds(observation, action):
+        return ((action - observation[:, :2] / 2).abs() < 0.25).all(dim=1)
+
+    replay = Replay(500, 64, 3, 2)
+    none = torch.zeros(64, dtype=torch.bool)
+    for round_ in range(350):
+        observation = context(64)
+        action = agent.explore(observation) if round_ > 30 else 2 * torch.rand(64, 2, generator=generator) - 1
+        success = succeeds(observation, action)
+        replay.add(observation, action.clone(), success.float(), observation, ~none, none, success)
+        if round_ > 30:
+            agent.update(replay.sample(128, 1, 0.97, generator, 0.3))
+    test = context(512)
+    before = succeeds(test, 2 * torch.rand(512, 2, generator=generator) - 1).float().mean()
+    assert float(before) < 0.1
+    assert float(succeeds(test, agent.act(test, deterministic=True)).float().mean()) > 0.9
+
+
+def test_batches_are_not_changed():
+    agent, batch = make_agent(), random_batch()
+    before = copy.deepcopy(batch)
+    agent.update(batch)
+    assert all(torch.equal(tensor, getattr(before, name)) for name, tensor in vars(batch).items())
