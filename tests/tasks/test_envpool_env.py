@@ -91,6 +91,20 @@ def test_actions_are_scaled_to_the_simulators_range():
     np.testing.assert_array_equal(observation, expected.astype(np.float32))
 
 
+def test_adroit_pen_succeeds_where_place_and_direction_fit():
+    env = EnvPoolEnv(get_task("adroit-pen"), 8)
+    env.reset(seed=0)
+    rng = np.random.default_rng(0)
+    successes = 0
+    for _ in range(100):
+        observation, *_, info = env.step(rng.uniform(-0.3, 0.3, (8, 24)).astype(np.float32))
+        near = np.linalg.norm(observation[:, 39:42], axis=1) < 0.075
+        aligned = (observation[:, 33:36] * observation[:, 36:39]).sum(axis=1) > 0.95
+        np.testing.assert_array_equal(info["success"], near & aligned)
+        successes += info["success"].any()
+    assert successes > 0
+
+
 def test_adroit_door_succeeds_where_the_hinge_is_wide_open():
     """Success is what the observation says it is, at every step of a hand that flails at the door."""
     task = replace(get_task("adroit-door"), horizon=150)

@@ -35,7 +35,7 @@ class Line(gymnasium.Env):
         return self.observation(), self.last, self.at < -3, False, info
 
     def observation(self):
-        return {"at": np.array([self.at]), "last": np.array([self.last])}
+        return {"at": np.array([self.at], np.float32), "last": np.array([self.last], np.float32)}
 
 
 gymnasium.register("Line-v0", Line, max_episode_steps=3)
