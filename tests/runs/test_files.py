@@ -2,7 +2,6 @@
 
 import os
 import resource
-import stat
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,7 +44,8 @@ def test_writes_and_replaces(tmp_path):
     write_text(path, "new: σ")
     assert path.read_text(encoding="utf-8") == "new: σ"
     assert [p.name for p in path.parent.iterdir()] == ["a.txt"]
-    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+    (tmp_path / "plain").touch()
+    assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
 def test_old_content_is_seen_until_the_block_ends(tmp_path):
@@ -56,6 +56,17 @@ def test_old_content_is_seen_until_the_block_ends(tmp_path):
         assert temporary.parent == path.parent, "a rename is atomic within one file system only"
         assert path.read_text() == "old"
     assert path.read_text() == "half"
+
+
+def test_what_a_killed_writer_left_is_overwritten(tmp_path):
+    path = tmp_path / "a.txt"
+    abandoned = atomic_path(path)
+    abandoned.__enter__().write_text("half of something long")
+    with atomic_path(path) as temporary:
+        assert temporary.read_text() == ""
+        temporary.write_text("whole")
+    assert path.read_text() == "whole"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])

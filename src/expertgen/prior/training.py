@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from expertgen.demos.store import DemoSet
-from expertgen.errors import TrainingError, UsageError
+from expertgen.errors import TrainingError
 from expertgen.prior.diffusion import denoising_loss
 from expertgen.prior.normalizer import Normalizer
 from expertgen.prior.prior import DiffusionPrior, PriorConfig
@@ -87,11 +87,8 @@ def train_prior(
         progress with the running loss.
 
     Raises:
-        UsageError: if there are no demonstrations.
         TrainingError: if the loss is not finite; the batch is dumped to `folder/bad_batch.safetensors`.
     """
-    if not demos.demos:
-        raise UsageError("there are no demonstrations to train on; collect or import some first")
     if (folder / "prior.safetensors").exists():
         return DiffusionPrior.load(folder / "prior.safetensors").to(device)
     observation, chunk = (rows.to(device) for rows in windows(demos, config.chunk_length))

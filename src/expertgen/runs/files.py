@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,20 +16,20 @@ from expertgen.errors import FileError, TrainingError
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yields a temporary path beside `path`; when the block ends well, its file is synced and renamed to `path`.
 
+    The temporary name is always the same, so that the next writer overwrites what a killed one left: a file has one
+    writer at a time.
+
     Raises:
         TrainingError: if the folder cannot be written or the disk is full. Nothing is left behind, the old file is
-        whole.
+            whole.
     """
-    temporary = None
+    temporary = path.with_name(f".{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
+        temporary.write_bytes(b"")
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        temporary.chmod(0o644)
         temporary.replace(path)
         folder = os.open(path.parent, os.O_RDONLY)
         try:
@@ -42,9 +41,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
             f"cannot write {path}: {error.strerror or error}; free the disk or choose another --out, then --resume"
         ) from error
     finally:
-        if temporary is not None:
-            with suppress(FileNotFoundError):
-                temporary.unlink()
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def write_text(path: Path, text: str) -> None:
