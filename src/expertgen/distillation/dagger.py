@@ -45,7 +45,7 @@ class DistillConfig:
     cameras: tuple[str, ...] = ("side",)
     """Names of the task's cameras that it looks through."""
     randomization: CameraRandomization = field(
-        default_factory=lambda: CameraRandomization(position=0.02, rotation=2.0, depth_noise=0.003, point_dropout=0.1)
+        default_factory=lambda: CameraRandomization(position=0.02, rotation=2.0, depth_noise=0.004, point_dropout=0.1)
     )
     """Imperfections of the cameras while it learns."""
     iterations: int = 8
@@ -74,6 +74,8 @@ class DistillConfig:
     """Hidden width of the student's head."""
     points: int = 512
     """Points in a cloud."""
+    cloud_shift: float = 0.02
+    """Largest shift of a cloud along the table [m], drawn for each use of it: as if the cameras stood elsewhere."""
     train_points: int = 256
     """Of these, how many a gradient step uses; drawn anew for each."""
 
@@ -83,7 +85,7 @@ class DistillConfig:
         for name in ("iterations", "decisions", "num_envs", "batch_size", "width", "points", "train_points"):
             if getattr(self, name) < 1:
                 raise UsageError(f"distill.{name} must be at least 1, not {getattr(self, name)}")
-        for name in ("updates", "final_iterations", "weight_decay"):
+        for name in ("updates", "final_iterations", "weight_decay", "cloud_shift"):
             if getattr(self, name) < 0:
                 raise UsageError(f"distill.{name} must not be negative, got {getattr(self, name)}")
         if self.decisions % self.num_envs:
@@ -164,6 +166,7 @@ def distill(
         config.train_points,
         config.weight_decay,
         config.ema_rate,
+        config.cloud_shift,
     )
     state = folder / "state.safetensors"
     counters = learner.load(state) if state.exists() else {"iteration": 0, "rows": 0, "env_steps": 0}

@@ -13,9 +13,12 @@ from expertgen.vision.camera import CameraPose
 
 @dataclass(frozen=True)
 class Workspace:
-    """The box in which points are kept [m, base frame]; by default the space over MetaWorld's table, not its top."""
+    """The box in which points are kept [m, base frame]; by default the space over MetaWorld's table, not its top.
 
-    low: tuple[float, float, float] = (-0.45, 0.30, 0.012)
+    It begins so far above the table that noise of a few millimetres does not fill it with points of the table.
+    """
+
+    low: tuple[float, float, float] = (-0.45, 0.30, 0.018)
     """Smallest x, y, z."""
     high: tuple[float, float, float] = (0.45, 0.90, 0.40)
     """Largest x, y, z."""
