@@ -89,8 +89,10 @@ def train_prior(
     Raises:
         TrainingError: if the loss is not finite; the batch is dumped to `folder/bad_batch.safetensors`.
     """
-    if (folder / "prior.safetensors").exists():
-        return DiffusionPrior.load(folder / "prior.safetensors").to(device)
+    result, state_path = folder / "prior.safetensors", folder / "state.safetensors"
+    if result.exists():
+        state_path.unlink(missing_ok=True)
+        return DiffusionPrior.load(result).to(device)
     observation, chunk = (rows.to(device) for rows in windows(demos, config.chunk_length))
     with seeded_weights(seed, "prior", "weights"):
         prior = DiffusionPrior(demos.task, config, observation.shape[1], chunk.shape[2])
@@ -102,7 +104,6 @@ def train_prior(
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
     )
-    state_path = folder / "state.safetensors"
     iteration, rows = 0, 0
     if state_path.exists():
         tensors, meta = load_checkpoint(state_path, "prior-state", 1)
@@ -144,6 +145,6 @@ def train_prior(
         )
         save_checkpoint(state_path, "prior-state", 1, tensors, {"iteration": iteration, "rows": writer.rows})
     average.eval()
-    prior.save(folder / "prior.safetensors")
+    prior.save(result)
     state_path.unlink()
     return prior

@@ -138,9 +138,10 @@ def steer(
     Raises:
         TrainingError: if a loss is not finite; the batch is dumped to `folder/bad_batch.safetensors`.
     """
-    finished = folder / "expert.safetensors"
-    if finished.exists():
-        return Expert.load(finished)
+    result, state_path = folder / "expert.safetensors", folder / "state.safetensors"
+    if result.exists():
+        state_path.unlink(missing_ok=True)
+        return Expert.load(result)
     run = _Run(task, prior, config, seed, folder, device)
     writer = MetricsWriter(folder, keep_rows=run.rows, tensorboard=tensorboard)
     while not run.finished:
@@ -151,9 +152,9 @@ def steer(
         if run.finished or run.recent_success >= config.validate_from:
             writer.write((yield from run.validate()))
         run.save(writer.rows)
-    (folder / "best.safetensors").replace(finished)
-    (folder / "state.safetensors").unlink()
-    return Expert.load(finished)
+    (folder / "best.safetensors").replace(result)
+    state_path.unlink()
+    return Expert.load(result)
 
 
 class _Run:
