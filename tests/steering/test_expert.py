@@ -1,0 +1,97 @@
+"""The expert: noise within its bound, two modes, and the same from a file."""
+
+import numpy as np
+import pytest
+import torch
+
+from expertgen.errors import FileError
+from expertgen.prior.prior import DiffusionPrior, PriorConfig
+from expertgen.rl.networks import TanhGaussianActor
+from expertgen.rl.sac import SacConfig
+from expertgen.runs.checkpoint import load_checkpoint, save_checkpoint
+from expertgen.steering.expert import KIND, VERSION, Expert, ExpertPolicy
+
+AGENT = SacConfig(width=16, depth=2)
+
+
+def make_expert(mode="mean"):
+    torch.manual_seed(0)
+    config = PriorConfig(chunk_length=4, levels=5, sampler_steps=2, width=16, depth=1)
+    prior = DiffusionPrior("toy", config, observation_size=3, action_size=2)
+    actor = TanhGaussianActor(3, 8, AGENT.width, AGENT.depth).requires_grad_(False)
+    with torch.no_grad():
+        actor.head.weight.mul_(100)
+    return Expert(prior, actor, AGENT, noise_bound=1.5, mode=mode, validated=0.75)
+
+
+OBSERVATION = torch.linspace(-1, 1, 15).view(5, 3)
+
+
+def test_noise_is_the_actors_within_the_bound():
+    expert = make_expert()
+    mean = expert.noise(OBSERVATION, "mean", torch.Generator())
+    expected = 1.5 * expert.actor(expert.prior.normalize(OBSERVATION))[0].tanh()
+    torch.testing.assert_close(mean, expected.view(5, 4, 2))
+    sampled = expert.noise(OBSERVATION, "sampled", torch.Generator().manual_seed(1))
+    assert sampled.shape == (5, 4, 2)
+    assert float(sampled.abs().max()) <= 1.5
+    assert not torch.equal(sampled, mean)
+
+
+def test_the_mean_draws_nothing_and_samples_draw_from_their_own_stream():
+    expert, generator = make_expert(), torch.Generator().manual_seed(1)
+    before = generator.get_state()
+    first = expert.noise(OBSERVATION, "mean", generator)
+    assert torch.equal(expert.noise(OBSERVATION, "mean", generator), first)
+    assert torch.equal(generator.get_state(), before)
+    draws = [expert.noise(OBSERVATION, "sampled", torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)]
+    assert torch.equal(draws[0], draws[1])
+    assert not torch.equal(draws[0], draws[2])
+
+
+@pytest.mark.parametrize("mode", ["mean", "sampled"])
+def test_file_round_trip(tmp_path, mode):
+    expert, path = make_expert(mode), tmp_path / "expert.safetensors"
+    expert.save(path)
+    loaded = Expert.load(path)
+    assert (loaded.mode, loaded.noise_bound, loaded.validated, loaded.agent_config) == (mode, 1.5, 0.75, AGENT)
+    plans = [ExpertPolicy(e, seed=3).plan(OBSERVATION.numpy(), np.arange(5)) for e in (expert, loaded)]
+    np.testing.assert_array_equal(*plans)
+    loaded.save(tmp_path / "again.safetensors")
+    assert (tmp_path / "again.safetensors").read_bytes() == path.read_bytes()
+
+
+def test_policy_acts_in_its_declared_mode_unless_told_otherwise():
+    ids = np.arange(5)
+    deterministic = ExpertPolicy(make_expert("mean"))
+    plan = deterministic.plan(OBSERVATION.numpy(), ids)
+    assert plan.shape == (5, deterministic.chunk_length, 2)
+    assert plan.dtype == np.float32
+    np.testing.assert_array_equal(deterministic.plan(OBSERVATION.numpy(), ids), plan)
+    sampled = ExpertPolicy(make_expert("sampled"))
+    assert not np.array_equal(sampled.plan(OBSERVATION.numpy(), ids), sampled.plan(OBSERVATION.numpy(), ids))
+    overridden = ExpertPolicy(make_expert("sampled"), mode="mean")
+    np.testing.assert_array_equal(overridden.plan(OBSERVATION.numpy(), ids), plan)
+
+
+def test_a_file_that_does_not_fit_is_refused_in_one_line(tmp_path):
+    path = tmp_path / "expert.safetensors"
+    make_expert().save(path)
+    whole = path.read_bytes()
+    tensors, meta = load_checkpoint(path, KIND, VERSION)
+    without_actor = {name: tensor for name, tensor in tensors.items() if not name.startswith("actor")}
+    for kind, version, kept, about, message in (
+        ("prior", VERSION, tensors, meta, "holds a 'prior', not a 'expert'"),
+        (KIND, VERSION + 1, tensors, meta, f"version {VERSION + 1}"),
+        (KIND, VERSION, without_actor, meta, "is missing"),
+        (KIND, VERSION, tensors, meta | {"agent_config": {"width": 8, "depth": 2}}, "shape"),
+        (KIND, VERSION, tensors, meta | {"agent_config": {"colour": "red"}}, "does not fit this version"),
+    ):
+        save_checkpoint(path, kind, version, kept, about)
+        with pytest.raises(FileError, match=message) as caught:
+            Expert.load(path)
+        assert str(path) in str(caught.value)
+        assert "\n" not in str(caught.value)
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(FileError, match="truncated"):
+        Expert.load(path)

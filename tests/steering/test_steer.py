@@ -1,0 +1,220 @@
+"""The steering loop on a toy: it learns, it gives the same bits again, and it stops cleanly."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from expertgen.errors import FileError, TrainingError, UsageError
+from expertgen.evaluation.rollouts import run_episodes
+from expertgen.prior.prior import DiffusionPrior, PriorPolicy
+from expertgen.rl.replay import Replay
+from expertgen.rl.sac import SacAgent
+from expertgen.runs.checkpoint import load_checkpoint
+from expertgen.runs.metrics import read_metrics
+from expertgen.runs.progress import drain
+from expertgen.steering import steer as steering
+from expertgen.steering.expert import Expert, ExpertPolicy
+from expertgen.steering.steer import SteerConfig, steer
+from tests.steering.toy import STEER, TASK, TINY
+from tests.toys import PointEnv
+
+
+@pytest.fixture
+def quick_prior(quick_prior_file):
+    return DiffusionPrior.load(quick_prior_file)
+
+
+def success_rate(policy):
+    episodes = drain(run_episodes(PointEnv(64), policy, 256, seed=999))
+    return np.mean([episode.success for episode in episodes])
+
+
+def rows(folder):
+    """What was logged, but for the wall time."""
+    return [{name: value for name, value in row.items() if name != "seconds"} for row in read_metrics(folder)]
+
+
+def test_a_weak_prior_becomes_an_expert(prior, tmp_path):
+    weights = prior.state()
+    before = success_rate(PriorPolicy(prior, torch.Generator().manual_seed(0)))
+    assert before < 0.5
+    expert = drain(steer(TASK, prior, STEER, 0, tmp_path))
+    assert success_rate(ExpertPolicy(expert)) > before + 0.35
+    assert all(torch.equal(weights[name], tensor) for name, tensor in expert.prior.state().items()), "it is frozen"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["expert.safetensors", "metrics.jsonl"]
+
+    logged = read_metrics(tmp_path)
+    training = [row for row in logged if "noise_norm" in row]
+    validations = [row for row in logged if "validated_mean" in row]
+    health = {"q", "td_error", "entropy", "temperature", "critic_loss", "actor_loss"}
+    assert {"step", "seconds", "updates", "success"} <= training[0].keys()
+    assert not health & training[0].keys(), "nothing is learnt while warming up"
+    assert health <= training[-1].keys()
+    assert training[-1]["success"] > training[5]["success"]
+    assert len(validations) == 4
+    assert expert.validated == max(max(row["validated_mean"], row["validated_sampled"]) for row in validations)
+    assert 0 < training[-1]["q"] < 1
+    assert training[-1]["updates"] >= STEER.updates_per_round * 50
+    for name in ("step", "seconds"):
+        values = [row[name] for row in logged]
+        assert values == sorted(values)
+
+
+def test_the_same_seed_gives_the_same_bits_on_one_core_and_on_two(quick_prior, tmp_path, monkeypatch):
+    for name, seed, cores in (("two", 0, 2), ("one", 0, 1), ("other", 1, 1)):
+        monkeypatch.setattr(steering, "available_cores", lambda cores=cores: cores)
+        drain(steer(TASK, quick_prior, TINY, seed, tmp_path / name))
+    files = {name: (tmp_path / name / "expert.safetensors").read_bytes() for name in ("two", "one", "other")}
+    assert files["two"] == files["one"]
+    assert rows(tmp_path / "two") == rows(tmp_path / "one")
+    assert files["other"] != files["one"]
+
+
+def test_a_finished_stage_is_read_back(quick_prior, tmp_path, monkeypatch):
+    first = drain(steer(TASK, quick_prior, TINY, 0, tmp_path))
+    monkeypatch.setattr(steering, "make_env", None)
+    again = drain(steer(TASK, quick_prior, TINY, 0, tmp_path))
+    assert (again.mode, again.validated) == (first.mode, first.validated)
+
+
+def test_the_best_of_all_validations_and_modes_is_kept(quick_prior, tmp_path, monkeypatch):
+    # Three validations, mean before sampled; the second one's samples are the best.
+    planned = iter([0.2, 0.3, 0.1, 0.8, 0.4, 0.5])
+    actors = []
+
+    def played(env, policy, episodes, seed, stage):
+        assert seed == steering.VALIDATION_SEED
+        actors.append((policy.mode, policy.expert.actor.head.weight.clone()))
+        yield from ()
+        success = round(next(planned) * 100)
+        return [type("Episode", (), {"success": i < success})() for i in range(100)]
+
+    monkeypatch.setattr(steering, "run_episodes", played)
+    expert = drain(steer(TASK, quick_prior, TINY, 0, tmp_path))
+    assert len(actors) == 6
+    assert (expert.mode, expert.validated) == ("sampled", 0.8)
+    assert torch.equal(expert.actor.head.weight, actors[3][1])
+    assert not torch.equal(expert.actor.head.weight, actors[5][1])
+
+
+def test_it_stops_early_at_the_wanted_success(quick_prior, tmp_path):
+    drain(steer(TASK, quick_prior, replace(TINY, stop_at=0.0), 0, tmp_path))
+    assert 400 <= rows(tmp_path)[-1]["step"] < 600
+
+
+def test_validation_waits_for_success_in_training_but_for_the_last(quick_prior, tmp_path):
+    drain(steer(TASK, quick_prior, replace(TINY, validate_from=1.1), 0, tmp_path))
+    validations = [row for row in rows(tmp_path) if "validated_mean" in row]
+    assert [row["step"] >= TINY.env_steps for row in validations] == [True]
+
+
+def test_warm_up_acts_with_clipped_normal_noise(quick_prior, tmp_path, monkeypatch):
+    decoded, updates = [], []
+    decode = DiffusionPrior.decode
+
+    def recorded(self, observation, noise):
+        decoded.append(noise)
+        return decode(self, observation, noise)
+
+    monkeypatch.setattr(DiffusionPrior, "decode", recorded)
+    monkeypatch.setattr(SacAgent, "update", lambda self, batch: updates.append(batch))
+    config = replace(TINY, num_envs=64, warmup_env_steps=4_000, env_steps=3_000, segment_env_steps=3_000)
+    for _ in zip(range(1), steer(TASK, quick_prior, config, 0, tmp_path), strict=False):
+        pass
+    noise = torch.stack(decoded)
+    assert noise.numel() > 5_000
+    assert float(noise.abs().max()) == config.noise_bound
+    inside = noise[noise.abs() < config.noise_bound]
+    # N(0, 1) leaves ±1.5 in 13.4% of draws; within, its deviation is .743.
+    assert inside.numel() / noise.numel() == pytest.approx(0.866, abs=0.02)
+    assert float(inside.std()) == pytest.approx(0.743, abs=0.02)
+    assert updates == []
+
+
+def test_successes_get_their_share_once_there_are_enough(prior, tmp_path, monkeypatch):
+    seen = []
+    sample = Replay.sample
+
+    def recorded(self, size, n_step, gamma, generator, success_share=0.0):
+        seen.append((len(self.successes()), success_share, size, n_step, gamma))
+        return sample(self, size, n_step, gamma, generator, success_share)
+
+    monkeypatch.setattr(Replay, "sample", recorded)
+    config = replace(TINY, success_minimum=20, success_share=0.25)
+    drain(steer(TASK, prior, config, 0, tmp_path))
+    assert {share for held, share, *_ in seen if held < 20} == {0.0}
+    assert {share for held, share, *_ in seen if held >= 20} == {0.25}
+    assert {tuple(rest) for _, _, *rest in seen} == {(16, config.agent.n_step, config.agent.discount)}
+
+
+@pytest.mark.parametrize("name", ["critic_loss", "actor_loss"])
+def test_a_loss_that_is_not_finite_stops_and_dumps_its_batch(quick_prior, tmp_path, monkeypatch, name):
+    update, batches = SacAgent.update, []
+
+    def broken(self, batch):
+        batches.append(batch)
+        health = update(self, batch)
+        return health | {name: torch.tensor(float("nan"))} if len(batches) == 30 else health
+
+    monkeypatch.setattr(SacAgent, "update", broken)
+    with pytest.raises(TrainingError, match=rf"{name} is not finite at env step \d+; its batch is in .*") as caught:
+        drain(steer(TASK, quick_prior, TINY, 0, tmp_path))
+    assert "\n" not in str(caught.value)
+    dumped, about = load_checkpoint(tmp_path / "bad_batch.safetensors", "bad-batch", 1)
+    assert about["metric"] == name
+    assert torch.equal(dumped["observation"], batches[-1].observation)
+    assert not (tmp_path / "expert.safetensors").exists()
+    # Without the fault the run goes on from its last segment and ends as if nothing had been.
+    monkeypatch.setattr(SacAgent, "update", update)
+    drain(steer(TASK, quick_prior, TINY, 0, tmp_path))
+    drain(steer(TASK, quick_prior, TINY, 0, tmp_path / "whole"))
+    assert rows(tmp_path) == rows(tmp_path / "whole")
+
+
+def test_a_saved_state_of_another_shape_is_refused(quick_prior, tmp_path):
+    loop = steer(TASK, quick_prior, TINY, 0, tmp_path)
+    while not (tmp_path / "state.safetensors").exists():
+        next(loop)
+    wider = replace(TINY, agent=replace(TINY.agent, width=48))
+    with pytest.raises(FileError, match=r"state\.safetensors: tensor .* has shape"):
+        drain(steer(TASK, quick_prior, wider, 0, tmp_path))
+
+
+def test_stopped_between_two_steps_it_goes_on_to_the_same_result(quick_prior, tmp_path):
+    # As at Ctrl-C: the loop is closed where it stands.
+    for _ in range(200):
+        loop = steer(TASK, quick_prior, TINY, 0, tmp_path / "stopped")
+        for _ in zip(range(40), loop, strict=False):
+            pass
+        loop.close()
+        if (tmp_path / "stopped" / "expert.safetensors").exists():
+            break
+    drain(steer(TASK, quick_prior, TINY, 0, tmp_path / "whole"))
+    assert rows(tmp_path / "stopped") == rows(tmp_path / "whole")
+    experts = [Expert.load(tmp_path / name / "expert.safetensors") for name in ("stopped", "whole")]
+    assert all(
+        torch.equal(tensor, experts[1].actor.state_dict()[n]) for n, tensor in experts[0].actor.state_dict().items()
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"num_envs": 0}, r"steer\.num_envs must be at least 1, not 0"),
+        ({"env_steps": -5}, r"steer\.env_steps must be at least 1, not -5"),
+        ({"warmup_env_steps": 0}, r"steer\.warmup_env_steps must be at least 1"),
+        ({"validation_episodes": 0}, r"steer\.validation_episodes must be at least 1"),
+        ({"success_minimum": 0}, r"steer\.success_minimum must be at least 1"),
+        ({"noise_bound": 0.0}, r"steer\.noise_bound must be positive, not 0\.0"),
+        ({"noise_bound": float("nan")}, r"steer\.noise_bound must be positive, not nan"),
+        ({"updates_per_decision": -1.0}, r"steer\.updates_per_decision must be positive"),
+        ({"num_envs": 1}, r"steer\.updates_per_decision \(0\.25\) is less than one update a round of 1 environments"),
+        ({"success_share": 1.0}, r"steer\.success_share must lie in \[0, 1\)"),
+    ],
+)
+def test_impossible_values_are_refused(changes, message):
+    with pytest.raises(UsageError, match=message) as caught:
+        SteerConfig(**changes)
+    assert "\n" not in str(caught.value)
