@@ -74,8 +74,6 @@ class DistillConfig:
     """Hidden width of the student's head."""
     points: int = 512
     """Points in a cloud."""
-    cloud_shift: float = 0.02
-    """Largest shift of a cloud along the table [m], drawn for each use of it: as if the cameras stood elsewhere."""
     train_points: int = 256
     """Of these, how many a gradient step uses; drawn anew for each."""
 
@@ -85,7 +83,7 @@ class DistillConfig:
         for name in ("iterations", "decisions", "num_envs", "batch_size", "width", "points", "train_points"):
             if getattr(self, name) < 1:
                 raise UsageError(f"distill.{name} must be at least 1, not {getattr(self, name)}")
-        for name in ("updates", "final_iterations", "weight_decay", "cloud_shift"):
+        for name in ("updates", "final_iterations", "weight_decay"):
             if getattr(self, name) < 0:
                 raise UsageError(f"distill.{name} must not be negative, got {getattr(self, name)}")
         if self.decisions % self.num_envs:
@@ -166,7 +164,6 @@ def distill(
         config.train_points,
         config.weight_decay,
         config.ema_rate,
-        config.cloud_shift,
     )
     state = folder / "state.safetensors"
     counters = learner.load(state) if state.exists() else {"iteration": 0, "rows": 0, "env_steps": 0}

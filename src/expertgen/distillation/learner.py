@@ -52,7 +52,6 @@ class Learner:
         train_points: int,
         weight_decay: float,
         ema_rate: float,
-        cloud_shift: float = 0.0,
     ) -> None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -62,7 +61,6 @@ class Learner:
         self._batch_size = batch_size
         self._train_points = train_points
         self._ema_rate = ema_rate
-        self._cloud_shift = cloud_shift
         self._views: View = {}
         self._chunks = torch.empty(0, spec.chunk_length, spec.action_size)
         self.updates = 0
@@ -155,7 +153,5 @@ class Learner:
         if "points" in view:
             # Clouds are in random order, so the same columns are another random subset in each of them.
             kept = torch.randperm(view["points"].shape[1], generator=generator)[: self._train_points]
-            shift = self._cloud_shift * (2 * torch.rand(self._batch_size, 1, 3, generator=generator) - 1)
-            shift[..., 2] = 0.0  # the table tells the height
-            view["points"] = view["points"][:, kept] + shift
+            view["points"] = view["points"][:, kept]
         return view, self._chunks[rows]
