@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from expertgen.errors import UsageError
 from expertgen.runs.machine import fast_bfloat16
 from expertgen.tasks.spec import CameraSpec
 from expertgen.vision.camera import pixel_rays
@@ -99,6 +100,9 @@ class DepthNetwork(nn.Module):
         outputs: H · A.
         workspace: pixels that see something else are blanked.
         width: hidden width of the head.
+
+    Raises:
+        UsageError: if the images' width or height is not a multiple of 4.
     """
 
     keypoints = 16
@@ -117,6 +121,8 @@ class DepthNetwork(nn.Module):
         width: int,
     ) -> None:
         super().__init__()
+        if any(camera.width % 4 or camera.height % 4 for camera in cameras):
+            raise UsageError("a depth student needs images whose width and height are multiples of 4 pixels")
         rays = torch.stack([torch.as_tensor(pixel_rays(camera), dtype=torch.float32) for camera in cameras])
         self.register_buffer("rays", rays, persistent=False)
         self.register_buffer("low", torch.tensor(workspace.low), persistent=False)
@@ -125,7 +131,7 @@ class DepthNetwork(nn.Module):
         self.convolutions = nn.Sequential(
             nn.Conv2d(_FEATURES + 1, 32, 3, stride=2, padding=1),
             nn.ReLU(),
-            nn.Conv2d(32, 64, 3, padding=1),
+            nn.Conv2d(32, 64, 3, stride=2, padding=1),
             nn.ReLU(),
             nn.Conv2d(64, 128, 1),
             nn.ReLU(),
@@ -154,19 +160,24 @@ class DepthNetwork(nn.Module):
         features = position_features(positions, hand, self.middle)
         image = torch.cat([features, torch.ones_like(depth)[..., None]], dim=-1) * inside[..., None]
         image = image.permute(0, 1, 4, 2, 3).flatten(0, 1).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(depth.device.type, torch.bfloat16, enabled=fast_bfloat16(depth.device)):
-            maps = self.convolutions(image)
-            attention = self.attention(maps)
-        # Each pixel of the maps stands for the pixel at the middle of what it was made of.
-        keep = inside[:, :, ::2, ::2].flatten(1)
-        per_camera = (len(depth), depth.shape[1])
-        maps = maps.unflatten(0, per_camera).permute(0, 1, 3, 4, 2).flatten(1, 3).float()
-        attention = attention.unflatten(0, per_camera).permute(0, 1, 3, 4, 2).flatten(1, 3).float()
-        from_hand = features[:, :, ::2, ::2, 3:].flatten(1, 3)
-        pooled = maps.masked_fill(~keep[..., None], 0.0).amax(dim=1)
-        weights = attention.masked_fill(~keep[..., None], -1e4).softmax(dim=1)
+        # Convolutions stay in float32: on a CPU they are slower in bfloat16, where matrix products are faster.
+        maps = self.convolutions(image)
+        attention = self._by_pixel(self.attention(maps), depth.shape[1])
+        maps = self._by_pixel(maps, depth.shape[1])
+        # What a pixel of the maps stands for: the mean over those of its 4×4 pixels that are inside.
+        coarse = self._by_pixel(nn.functional.avg_pool2d(image, 4), depth.shape[1])
+        keep = coarse[..., -1:] > 0
+        from_hand = coarse[..., 3:6] / coarse[..., -1:].clamp(min=1e-6)
+        pooled = maps.masked_fill(~keep, 0.0).amax(dim=1)
+        weights = attention.masked_fill(~keep, -1e4).softmax(dim=1)
         keypoints = torch.einsum("bpk,bpi->bki", weights, from_hand).flatten(1)
         return self.head(torch.cat([pooled, keypoints, proprioception], dim=1))
+
+    def _by_pixel(
+        self, maps: Float[Tensor, "images channels rows columns"], cameras: int
+    ) -> Float[Tensor, "batch pixels channels"]:
+        """Lays the pixels of all cameras of an observation in one row."""
+        return maps.unflatten(0, (-1, cameras)).permute(0, 1, 3, 4, 2).flatten(1, 3)
 
     def _inside(
         self, positions: Float[Tensor, "batch cameras height width 3"]
