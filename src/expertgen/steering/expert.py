@@ -74,16 +74,17 @@ class Expert:
             FileError: if the file is missing, truncated, of another kind, version or shape.
         """
         tensors, meta = load_checkpoint(path, KIND, VERSION)
-        prior = DiffusionPrior.from_state(meta["prior"], without_prefix("prior", tensors), path)
         try:
+            prior = DiffusionPrior.from_state(meta["prior"], without_prefix("prior", tensors), path)
             config = SacConfig(**meta["agent_config"])
-        except TypeError as error:
-            raise FileError(f"{path}: its configuration does not fit this version: {error}") from None
+            noise_bound, mode, validated = meta["noise_bound"], meta["mode"], meta["validated"]
+        except (KeyError, TypeError) as error:
+            raise FileError(f"{path}: its description does not fit this version ({error}); steer it again") from None
         horizon, action_size = prior.noise_shape
         actor = TanhGaussianActor(prior.observation_size, horizon * action_size, config.width, config.depth)
         load_module(actor, without_prefix("actor", tensors), path)
         actor.eval().requires_grad_(False)
-        return cls(prior, actor, config, meta["noise_bound"], meta["mode"], meta["validated"])
+        return cls(prior, actor, config, noise_bound, mode, validated)
 
 
 class ExpertPolicy:
