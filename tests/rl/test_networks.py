@@ -58,6 +58,7 @@ def test_log_density_is_finite_far_out():
     assert float(action.detach().abs().max()) <= 1
 
 
+@torch.no_grad()
 def test_deviations_are_clamped():
     actor = spread_actor()
     with torch.no_grad():

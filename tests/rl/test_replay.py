@@ -206,6 +206,7 @@ def test_a_restored_replay_goes_on_like_the_original(rounds):
     original.cut()
     restored.successes()
     restored.load_state({name: tensor.clone() for name, tensor in original.state().items()})
+    assert torch.equal(original.successes(), restored.successes())
     for replay in (original, restored):
         random_rounds(replay, 1, 5)
     assert len(original) == len(restored)

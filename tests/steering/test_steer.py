@@ -16,6 +16,7 @@ from expertgen.runs.metrics import read_metrics
 from expertgen.runs.progress import drain
 from expertgen.steering import steer as steering
 from expertgen.steering.expert import Expert, ExpertPolicy
+from expertgen.steering.process import NoiseProcess
 from expertgen.steering.steer import SteerConfig, steer
 from tests.steering.toy import STEER, TASK, TINY
 from tests.toys import PointEnv
@@ -131,6 +132,49 @@ def test_warm_up_acts_with_clipped_normal_noise(quick_prior, tmp_path, monkeypat
     assert inside.numel() / noise.numel() == pytest.approx(0.866, abs=0.02)
     assert float(inside.std()) == pytest.approx(0.743, abs=0.02)
     assert updates == []
+
+
+def test_replay_gets_success_as_reward_and_the_true_end_of_every_episode(prior, tmp_path, monkeypatch):
+    outcomes, added = [], []
+    step, add = NoiseProcess.step, Replay.add
+
+    def recorded_step(self, noise):
+        decision = step(self, noise)
+        outcomes.append(decision.outcome)
+        return decision
+
+    def recorded_add(self, *arrays):
+        added.append(arrays)
+        add(self, *arrays)
+
+    monkeypatch.setattr(NoiseProcess, "step", recorded_step)
+    monkeypatch.setattr(Replay, "add", recorded_add)
+    drain(steer(TASK, prior, TINY, 0, tmp_path))
+    assert len(outcomes) == len(added)
+    for outcome, (_, action, reward, next_observation, terminated, truncated, success) in zip(
+        outcomes, added, strict=True
+    ):
+        assert float(action.abs().max()) <= 1
+        assert reward.tolist() == outcome.success.tolist() == success.tolist()
+        assert terminated.tolist() == outcome.terminated.tolist()
+        assert truncated.tolist() == outcome.truncated.tolist()
+        assert torch.equal(next_observation, prior.normalize(torch.from_numpy(outcome.next_observation)))
+    assert any(outcome.success.any() for outcome in outcomes)
+    assert any(outcome.truncated.any() for outcome in outcomes)
+
+
+def test_no_return_crosses_from_one_segment_to_the_next(quick_prior, tmp_path, monkeypatch):
+    ends = []
+
+    def recorded(self):
+        newest = (self.rounds - 1) % self.capacity
+        ends.append(self._data["terminated"][newest] | self._data["truncated"][newest])
+        return {}
+
+    monkeypatch.setattr(Replay, "state", recorded)
+    drain(steer(TASK, quick_prior, TINY, 0, tmp_path))
+    assert len(ends) == 3
+    assert all(bool(end.all()) for end in ends)
 
 
 def test_successes_get_their_share_once_there_are_enough(prior, tmp_path, monkeypatch):
