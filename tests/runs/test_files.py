@@ -55,7 +55,9 @@ def test_old_content_is_seen_until_the_block_ends(tmp_path):
         temporary.write_text("half")
         assert temporary.parent == path.parent, "a rename is atomic within one file system only"
         assert path.read_text() == "old"
+        inode = temporary.stat().st_ino
     assert path.read_text() == "half"
+    assert path.stat().st_ino == inode, "renamed, not copied"
 
 
 def test_what_a_killed_writer_left_is_overwritten(tmp_path):
