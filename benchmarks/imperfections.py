@@ -3,9 +3,11 @@
     OMP_NUM_THREADS=1 taskset -c 1 python benchmarks/imperfections.py
 
 writes benchmarks/imperfections.csv: the first episode of 64 environments, seed 0, time limit 200 control steps. Rows
-that are there are kept, so that a killed run continues; delete the file to measure anew.
+that are there are kept, so that a killed run continues; delete the file to measure anew. At the end it prints the
+table of docs/demos.md.
 """
 
+import csv
 import dataclasses
 import sys
 from pathlib import Path
@@ -59,6 +61,22 @@ def main() -> None:
             with path.open("a") as file:
                 file.write(row)
             print(row, end="")
+    print(table(path))
+
+
+def table(path: Path) -> str:
+    """The CSV as the Markdown table of the documentation: settings down, tasks across."""
+    rows = list(csv.DictReader(path.read_text().splitlines()))
+    measured = {(row["task"], _label(row)): f"{float(row['success']):.2f}" for row in rows}
+    labels = [_label({name: str(value) for name, value in dataclasses.asdict(s).items()}) for s in SETTINGS]
+    lines = ["| " + " | ".join(["imperfections", *TASKS]) + " |", "|---" * (len(TASKS) + 1) + "|"]
+    lines += ["| " + " | ".join([label, *(measured.get((t, label), "—") for t in TASKS)]) + " |" for label in labels]
+    return "\n".join(lines)
+
+
+def _label(row: dict[str, str]) -> str:
+    names = [field.name for field in dataclasses.fields(Imperfections) if float(row[field.name])]
+    return ", ".join(f"{name} {float(row[name]):g}" for name in names) or "none"
 
 
 if __name__ == "__main__":

@@ -8,7 +8,13 @@ import pytest
 from expertgen.demos.collect import collect
 from expertgen.demos.imperfections import Imperfections, Roles
 from expertgen.demos.program import visible_fields
-from expertgen.demos.scripted import imperfect_demonstrator, metaworld_roles, scripted_program, source_name
+from expertgen.demos.scripted import (
+    default_imperfections,
+    imperfect_demonstrator,
+    metaworld_roles,
+    scripted_program,
+    source_name,
+)
 from expertgen.errors import UsageError
 from expertgen.runs.progress import drain
 from expertgen.tasks.metaworld_specs import metaworld_name, metaworld_tasks
@@ -76,6 +82,11 @@ def test_each_imperfection_alone_spoils_the_expert(imperfections):
 def test_source_names_what_is_wrong():
     assert source_name(Imperfections()) == "metaworld-expert"
     assert source_name(Imperfections(0.015, latency=2)) == "metaworld-expert, calibration_error 0.015, latency 2"
+
+
+def test_forgiving_tasks_get_stronger_imperfections():
+    assert default_imperfections(get_task("assembly")) == Imperfections(0.015, 0.3)
+    assert default_imperfections(get_task("drawer-open")).calibration_error > 0.015
 
 
 def test_tasks_without_a_script_say_so():

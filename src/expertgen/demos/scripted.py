@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from expertgen.demos.imperfections import Imperfections, Roles, imperfect
+from expertgen.demos.imperfections import DEFAULT_IMPERFECTIONS, Imperfections, Roles, imperfect
 from expertgen.demos.program import MakeProgram
 from expertgen.errors import UsageError
 from expertgen.tasks.metaworld_specs import metaworld_name
@@ -17,6 +17,13 @@ from expertgen.tasks.spec import TaskSpec
 
 SOURCE = "metaworld-expert"
 """Who demonstrates, where these programs do."""
+
+_FORGIVING = {
+    "drawer-open": Imperfections(calibration_error=0.08, actuation_noise=0.3),
+    "hammer": Imperfections(calibration_error=0.03, actuation_noise=0.3),
+    "pick-place": Imperfections(calibration_error=0.03, actuation_noise=0.3),
+}
+"""Tasks whose expert succeeds too often under the default imperfections for its demonstrations to need steering."""
 
 
 class MetaWorldExpert:
@@ -67,6 +74,11 @@ def scripted_program(task: TaskSpec) -> MakeProgram:
 def imperfect_demonstrator(task: TaskSpec, imperfections: Imperfections) -> MakeProgram:
     """Returns a function that makes the scripted expert of a task with imperfections; raises as `scripted_program`."""
     return imperfect(scripted_program(task), imperfections, metaworld_roles(task))
+
+
+def default_imperfections(task: TaskSpec) -> Imperfections:
+    """Imperfections under which the scripted demonstrator of a task is worth steering: it succeeds, but rarely."""
+    return _FORGIVING.get(task.id, DEFAULT_IMPERFECTIONS)
 
 
 def source_name(imperfections: Imperfections) -> str:
