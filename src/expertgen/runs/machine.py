@@ -56,9 +56,12 @@ def available_cores() -> int:
 
 
 def peak_memory_mb() -> float:
-    """Largest resident memory so far, of this process and of its largest finished child [MB]."""
+    """Largest resident memory so far of one process: this one, or the largest of its finished children [MB].
+
+    Not their sum: a child begins as a copy of its parent, whose memory it shares, so a sum would count that twice.
+    """
     scale = 1024 if sys.platform != "darwin" else 1024 * 1024
-    return sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / scale
+    return max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / scale
 
 
 def machine_description() -> dict[str, Any]:
