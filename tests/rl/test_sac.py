@@ -60,9 +60,8 @@ def test_target_and_losses_by_hand():
     assert float(health["q"]) == pytest.approx(0.2, rel=1e-5)
     assert float(health["td_error"]) == pytest.approx((0.35 + 0.8) / 2, rel=1e-5)
     assert float(health["temperature"]) == pytest.approx(SMALL.temperature)
-    # The critics have just moved, away from .2, so that the actor's loss is known but for that step.
     actor_loss = SMALL.temperature * -2 * float(health["entropy"]) - math.log(0.2 / 0.8)
-    assert float(health["actor_loss"]) == pytest.approx(actor_loss, abs=0.05)
+    assert float(health["actor_loss"]) == pytest.approx(actor_loss, rel=1e-5)
 
 
 def test_entropy_is_per_action_dimension():
@@ -85,28 +84,18 @@ def test_temperature_rises_while_the_policy_is_too_sure(target_entropy, sign):
     assert (float(agent.log_temperature) - before) * sign > 0
 
 
-def test_each_step_moves_its_own_network_alone(monkeypatch):
-    agent = make_agent()
-    seen = {}
-    for name, optimizer in agent.optimizers.items():
-
-        def step(name=name, original=optimizer.step):
-            before = parameters(agent.actor), parameters(agent.critic), agent.log_temperature.detach().clone()
-            original()
-            after = parameters(agent.actor), parameters(agent.critic), agent.log_temperature.detach().clone()
-            seen[name] = (
-                not equal(before[0], after[0]),
-                not equal(before[1], after[1]),
-                not torch.equal(before[2], after[2]),
-            )
-            seen[f"{name} gradients"] = [p.grad.clone() for p in agent.critic.parameters()]
-
-        monkeypatch.setattr(optimizer, "step", step)
-    agent.update(random_batch())
-    assert seen["critic"] == (False, True, False)
-    assert seen["actor"] == (True, False, False)
-    assert seen["temperature"] == (False, False, True)
-    assert equal(seen["critic gradients"], seen["actor gradients"]), "the actor's loss adds nothing to the critics"
+def test_each_loss_moves_its_own_network_alone():
+    batch = replace(random_batch(), discount=torch.zeros(32))  # so that the target does not depend on the actor
+    agents = make_agent(), make_agent()
+    with torch.no_grad():
+        agents[1].actor.head.bias.add_(1.0)
+    for agent in agents:
+        agent.update(batch)
+    gradients = [[p.grad for p in agent.critic.parameters()] for agent in agents]
+    assert equal(*gradients), "the actor's loss adds nothing to the critics"
+    assert any(bool((gradient != 0).any()) for gradient in gradients[0])
+    gradients = [[p.grad for p in agent.actor.parameters()] for agent in agents]
+    assert not equal(*gradients)
     assert all(p.grad is None for p in (*agent.target_critic.parameters(), *agent.average_actor.parameters()))
 
 

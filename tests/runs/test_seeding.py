@@ -10,9 +10,13 @@ from expertgen.runs.seeding import derive_seed, numpy_generator, seeded_weights,
 
 def test_seeds_are_fixed_for_ever():
     # 1955650800 is the CRC-32 of "steer": Python's own hash of a string differs from process to process.
-    assert derive_seed(7, "steer", 3) == np.random.SeedSequence([7, 1955650800, 3]).generate_state(1)[0] >> 1
-    assert derive_seed(7, "steer", 3) == 1466196680
-    assert derive_seed(0, "prior", "weights") == 35573295
+    assert derive_seed(7, "steer", 3) == np.random.SeedSequence([7, 2, 1955650800, 3]).generate_state(1)[0] >> 1
+    assert derive_seed(7, "steer", 3) == 381252664
+    assert derive_seed(0, "prior", "weights") == 353775298
+
+
+def test_zeros_at_the_end_count():
+    assert len({derive_seed(0, "a"), derive_seed(0, "a", 0), derive_seed(0, "a", 0, 0)}) == 3
 
 
 def test_names_order_and_seed_all_matter():

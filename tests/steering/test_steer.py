@@ -41,7 +41,7 @@ def test_a_weak_prior_becomes_an_expert(prior, tmp_path):
     weights = prior.state()
     before = success_rate(PriorPolicy(prior, torch.Generator().manual_seed(0)))
     assert before < 0.5
-    expert = drain(steer(TASK, prior, STEER, 0, tmp_path))
+    expert = drain(steer(TASK, prior, replace(STEER, stop_at=2.0), 0, tmp_path))
     assert success_rate(ExpertPolicy(expert)) > before + 0.35
     assert all(torch.equal(weights[name], tensor) for name, tensor in expert.prior.state().items()), "it is frozen"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["expert.safetensors", "metrics.jsonl"]

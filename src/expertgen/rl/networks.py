@@ -8,7 +8,33 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from expertgen.runs.machine import fast_bfloat16
+
 LOG_DEVIATION_RANGE = (-5.0, 1.0)
+
+
+class _Body(nn.Module):
+    """Hidden layers of `members` networks side by side, ReLU(LayerNorm(x W) + shift), in batched matrix products.
+
+    There is no bias before the LayerNorm, since the shift is behind it, and no scale, since ReLU passes positive
+    scales on to the next layer's weights. Products are in bfloat16 where that is fast; results are float32.
+    """
+
+    def __init__(self, members: int, size_in: int, width: int, depth: int) -> None:
+        super().__init__()
+        self.weights = nn.ParameterList(
+            torch.empty(members, size, width).uniform_(-1 / math.sqrt(size), 1 / math.sqrt(size))
+            for size in [size_in] + [width] * (depth - 1)
+        )
+        self.shifts = nn.ParameterList(torch.zeros(members, 1, width) for _ in range(depth))
+
+    def forward(self, x: Float[Tensor, "members batch size_in"]) -> Float[Tensor, "members batch width"]:
+        product_type = torch.bfloat16 if fast_bfloat16(x.device) else torch.float32
+        x = x.to(product_type)
+        for weight, shift in zip(self.weights, self.shifts, strict=True):
+            normalized = nn.functional.layer_norm(torch.bmm(x, weight.to(product_type)), shift.shape[-1:])
+            x = torch.relu(normalized + shift.to(product_type))
+        return x.float()
 
 
 class TanhGaussianActor(nn.Module):
@@ -23,10 +49,7 @@ class TanhGaussianActor(nn.Module):
 
     def __init__(self, observation_size: int, action_size: int, width: int, depth: int) -> None:
         super().__init__()
-        layers: list[nn.Module] = []
-        for size in [observation_size] + [width] * (depth - 1):
-            layers += [nn.Linear(size, width), nn.LayerNorm(width), nn.ReLU()]
-        self.body = nn.Sequential(*layers)
+        self.body = _Body(1, observation_size, width, depth)
         self.head = nn.Linear(width, 2 * action_size)
         nn.init.normal_(self.head.weight, std=0.01)
         nn.init.zeros_(self.head.bias)
@@ -35,7 +58,8 @@ class TanhGaussianActor(nn.Module):
         self, observation: Float[Tensor, "batch observation"]
     ) -> tuple[Float[Tensor, "batch action"], Float[Tensor, "batch action"]]:
         """Returns mean and log standard deviation before the tanh."""
-        mean, log_deviation = self.head(self.body(observation)).chunk(2, dim=-1)
+        features = self.body(observation[None]).squeeze(0)
+        mean, log_deviation = self.head(features).chunk(2, dim=-1)
         return mean, log_deviation.clamp(*LOG_DEVIATION_RANGE)
 
     def sample(
@@ -57,24 +81,6 @@ class TanhGaussianActor(nn.Module):
         return raw.tanh(), (log_gaussian - log_slope).sum(dim=-1)
 
 
-class _StackedLayer(nn.Module):
-    """`critics` hidden layers side by side: ReLU(LayerNorm(x W) + shift), one batched matrix product.
-
-    There is no bias before the LayerNorm, since the shift is behind it, and no scale, since ReLU passes positive
-    scales on to the next layer's weights.
-    """
-
-    def __init__(self, critics: int, size_in: int, size_out: int) -> None:
-        super().__init__()
-        bound = 1 / math.sqrt(size_in)
-        self.weight = nn.Parameter(torch.empty(critics, size_in, size_out).uniform_(-bound, bound))
-        self.shift = nn.Parameter(torch.zeros(critics, 1, size_out))
-
-    def forward(self, x: Float[Tensor, "critics batch size_in"]) -> Float[Tensor, "critics batch size_out"]:
-        normalized = nn.functional.layer_norm(torch.bmm(x, self.weight), self.shift.shape[-1:])
-        return torch.relu(normalized + self.shift)
-
-
 class CriticEnsemble(nn.Module):
     """Several critics Q_i(s, a), evaluated together.
 
@@ -89,8 +95,7 @@ class CriticEnsemble(nn.Module):
     def __init__(self, critics: int, observation_size: int, action_size: int, width: int, depth: int) -> None:
         super().__init__()
         self.critics = critics
-        sizes = [observation_size + action_size] + [width] * (depth - 1)
-        self.body = nn.Sequential(*(_StackedLayer(critics, size, width) for size in sizes))
+        self.body = _Body(critics, observation_size + action_size, width, depth)
         self.weight = nn.Parameter(torch.empty(critics, width, 1).normal_(std=0.01))
         self.bias = nn.Parameter(torch.zeros(critics, 1, 1))
 

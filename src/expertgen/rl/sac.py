@@ -15,7 +15,7 @@ Soft actor-critic (Haarnoja et al. 2018, https://arxiv.org/abs/1812.05905) with 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,11 +91,11 @@ class SacAgent:
         self.log_temperature = torch.tensor(config.temperature, device=device).log().requires_grad_()
         self.target_entropy = config.target_entropy * action_size
         self.action_size = action_size
-        self.optimizers = {
-            "actor": _adam(self.actor.parameters(), config.learning_rate),
-            "critic": _adam(self.critic.parameters(), config.learning_rate),
-            "temperature": _adam([self.log_temperature], config.learning_rate),
-        }
+        self.optimizer = torch.optim.Adam(
+            [*self.critic.parameters(), *self.actor.parameters(), self.log_temperature],
+            config.learning_rate,
+            fused=True,
+        )
 
     @torch.inference_mode()
     def act(
@@ -124,18 +124,19 @@ class SacAgent:
             target = batch.reward + batch.discount * next_value
         logits = self.critic(batch.observation, batch.action)
         critic_loss = binary_cross_entropy_with_logits(logits, target.expand_as(logits))
-        _step(self.optimizers["critic"], critic_loss)
+        _differentiate(critic_loss, self.critic)
 
-        # Actor: mean logit plus entropy; gradients are taken for its own parameters only, so the critics stay frozen.
+        # Actor: mean logit plus entropy.
         temperature = self.log_temperature.detach().exp()
         action, log_density = self.actor.sample(batch.observation, self._normal(len(batch.reward)))
         actor_loss = (temperature * log_density - self.critic(batch.observation, action).mean(dim=0)).mean()
-        _step(self.optimizers["actor"], actor_loss)
+        _differentiate(actor_loss, self.actor)
 
         # Temperature: raise it while the policy's entropy is below the target.
         entropy = -log_density.detach().mean()
-        _step(self.optimizers["temperature"], self.log_temperature * (entropy - self.target_entropy))
+        self.log_temperature.grad = entropy - self.target_entropy
 
+        self.optimizer.step()
         update_average(self.target_critic, self.critic, self.config.target_rate)
         update_average(self.average_actor, self.actor, self.config.average_rate)
         probability = logits.detach().sigmoid()
@@ -160,9 +161,7 @@ class SacAgent:
         tensors = {"log_temperature": self.log_temperature.detach()}
         for name, module in self._modules().items():
             tensors |= with_prefix(name, module.state_dict())
-        for name, optimizer in self.optimizers.items():
-            tensors |= with_prefix(f"optimizer.{name}", optimizer_tensors(optimizer))
-        return tensors
+        return tensors | with_prefix("optimizer", optimizer_tensors(self.optimizer))
 
     def load_state(self, tensors: Mapping[str, Tensor], path: Path) -> None:
         """Restores `state`.
@@ -174,8 +173,7 @@ class SacAgent:
             load_module(module, without_prefix(name, tensors), path)
         with torch.no_grad():
             self.log_temperature.copy_(tensors["log_temperature"])
-        for name, optimizer in self.optimizers.items():
-            load_optimizer(optimizer, without_prefix(f"optimizer.{name}", tensors))
+        load_optimizer(self.optimizer, without_prefix("optimizer", tensors))
 
     def _modules(self) -> dict[str, torch.nn.Module]:
         return {
@@ -189,13 +187,8 @@ class SacAgent:
         return torch.randn(rows, self.action_size, generator=self.generator, device=self.generator.device)
 
 
-def _adam(parameters: Iterable[Tensor], learning_rate: float) -> torch.optim.Adam:
-    return torch.optim.Adam(parameters, lr=learning_rate, fused=True)
-
-
-def _step(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
-    """One gradient step for the optimizer's own parameters, and for no others that the loss may depend on."""
-    parameters = optimizer.param_groups[0]["params"]
+def _differentiate(loss: Tensor, module: torch.nn.Module) -> None:
+    """Sets the gradients of a module's parameters, and of no others that the loss may depend on."""
+    parameters = list(module.parameters())
     for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
         parameter.grad = gradient
-    optimizer.step()

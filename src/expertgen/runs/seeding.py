@@ -16,7 +16,8 @@ def derive_seed(seed: int, *names: str | int) -> int:
     Streams of different names are independent; the same arguments give the same seed on every machine.
     """
     words = [n if isinstance(n, int) else zlib.crc32(n.encode()) for n in names]
-    return int(np.random.SeedSequence([seed, *words]).generate_state(1)[0] >> 1)
+    # The count is part of the key because a seed sequence ignores zeros at its end: ("a",) and ("a", 0) must differ.
+    return int(np.random.SeedSequence([seed, len(words), *words]).generate_state(1)[0] >> 1)
 
 
 def numpy_generator(seed: int, *names: str | int) -> np.random.Generator:

@@ -237,7 +237,8 @@ class _Run:
                 episodes = yield from run_episodes(env, policy, config.validation_episodes, VALIDATION_SEED, stage)
                 expert.validated = float(np.mean([episode.success for episode in episodes]))
                 row[f"validated_{mode}"] = expert.validated
-                if expert.validated >= self.best_success:
+                # A tie between checkpoints goes to the later one, a tie between modes to the mean.
+                if expert.validated > self.best_success or (expert.validated == self.best_success and mode == "mean"):
                     self.best_success = expert.validated
                     expert.save(self.folder / "best.safetensors")
         self.solved = self.best_success >= config.stop_at
