@@ -19,7 +19,7 @@ import numpy as np
 import tyro
 
 from expertgen.evaluation.rollouts import Episode, run_episodes
-from expertgen.pipeline import EVALUATION_SEED
+from expertgen.pipeline.measure import EVALUATION_SEED
 from expertgen.runs.machine import available_cores, prepare_process
 from expertgen.runs.progress import drain
 from expertgen.steering.expert import Expert, ExpertPolicy, Mode

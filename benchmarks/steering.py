@@ -18,7 +18,8 @@ from pathlib import Path
 import tyro
 
 from expertgen.evaluation.results import Results
-from expertgen.pipeline import EvaluationConfig, RunConfig, run
+from expertgen.pipeline.run import run
+from expertgen.pipeline.settings import EvaluationConfig, RunConfig
 from expertgen.runs.files import read_json
 from expertgen.runs.machine import available_cores, prepare_process
 from expertgen.runs.metrics import read_metrics

@@ -22,7 +22,7 @@ from expertgen.distillation.student import Student, StudentPolicy, make_student_
 from expertgen.evaluation.policy import Policy
 from expertgen.evaluation.rollouts import run_episodes
 from expertgen.evaluation.statistics import wilson_interval
-from expertgen.pipeline import EVALUATION_SEED
+from expertgen.pipeline.measure import EVALUATION_SEED
 from expertgen.runs.files import read_json, write_json
 from expertgen.runs.machine import available_cores, prepare_process
 from expertgen.runs.metrics import read_metrics

@@ -9,7 +9,9 @@ import pytest
 from expertgen.cli import main
 from expertgen.demos.collect import CollectConfig
 from expertgen.evaluation.results import Results
-from expertgen.pipeline import EvaluationConfig, RunConfig, evaluate_run, run
+from expertgen.pipeline.measure import evaluate_run
+from expertgen.pipeline.run import run
+from expertgen.pipeline.settings import EvaluationConfig, RunConfig
 from expertgen.prior.prior import PriorConfig
 from expertgen.rl.sac import SacConfig
 from expertgen.runs.metrics import read_metrics

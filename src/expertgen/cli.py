@@ -22,7 +22,10 @@ from expertgen.demos.collect import CollectConfig
 from expertgen.demos.describe import describe
 from expertgen.demos.store import DemoSet
 from expertgen.errors import ExpertgenError, FileError, UsageError, nearest
-from expertgen.pipeline import EVALUATION_SEED, RunConfig, collect_demos, evaluate_run, read_demos, run
+from expertgen.pipeline.inputs import collect_demos, read_demos
+from expertgen.pipeline.measure import EVALUATION_SEED, evaluate_run
+from expertgen.pipeline.run import run
+from expertgen.pipeline.settings import RunConfig
 from expertgen.presets import preset
 from expertgen.reporting.report import write_report
 from expertgen.reporting.terminal import results_table

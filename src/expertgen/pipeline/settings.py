@@ -1,0 +1,91 @@
+"""Settings of a run: what is to be done, from which inputs, how far, and how each stage does it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import torch
+import tyro
+
+from expertgen.demos.collect import CollectConfig
+from expertgen.distillation.dagger import DistillConfig
+from expertgen.errors import FileError, UsageError
+from expertgen.prior.prior import PriorConfig
+from expertgen.steering.steer import SteerConfig
+from expertgen.tasks.registry import get_task
+
+Stage = Literal["demos", "prior", "expert", "student"]
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """How success is measured."""
+
+    episodes: int = 256
+    """Held-out episodes of every policy."""
+    num_envs: int = 64
+    """Environments that play at the same time."""
+    constant_noises: int = 64
+    """Constant noises tried, to see what can be had without learning; 0 leaves this out."""
+    films: bool = True
+    """Film a success and a failure of every policy (where the simulator can be seen)."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("episodes", 1), ("num_envs", 1), ("constant_noises", 0)):
+            if getattr(self, name) < least:
+                raise UsageError(f"evaluation.{name} must be at least {least}, not {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """A run: what is to be done, from which inputs, how far, and how each stage does it."""
+
+    task: tyro.conf.Suppress[str]
+    """Task id."""
+    seed: int = 0
+    """Seed of everything random in the run; evaluation seeds are always the same."""
+    device: str = "cpu"
+    """Torch device: cpu, cuda, cuda:1 ..."""
+    until: Stage = "student"
+    """Last stage to do."""
+    demos_file: Path | None = None
+    """Demonstrations to use (expertgen or robomimic HDF5, npz) instead of collecting them."""
+    program: Path | None = None
+    """Demonstration program to run instead of the task's scripted demonstrator."""
+    prior_file: Path | None = None
+    """A trained prior to use instead of training one."""
+    expert_file: Path | None = None
+    """A steered expert to use instead of steering one."""
+    tensorboard: bool = False
+    """Write TensorBoard event files, too (extra `tensorboard`)."""
+    demos: CollectConfig = field(default_factory=CollectConfig)
+    """Collecting demonstrations."""
+    prior: PriorConfig = field(default_factory=PriorConfig)
+    """Training the prior."""
+    steer: SteerConfig = field(default_factory=SteerConfig)
+    """Steering the prior."""
+    distill: DistillConfig = field(default_factory=DistillConfig)
+    """Distilling the expert."""
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    """Measuring success."""
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise UsageError(f"seed must not be negative, not {self.seed}")
+        task = get_task(self.task)
+        if (chunk := self.prior.chunk_length) > task.horizon:
+            raise UsageError(f"prior.chunk_length ({chunk}) exceeds the horizon of {task.id!r} ({task.horizon} steps)")
+        if task.success == "":
+            raise UsageError(
+                f"task {task.id!r} has no success rule, so it cannot be steered on success; choose another"
+            )
+        try:
+            torch.empty(0, device=self.device)
+        except (RuntimeError, AssertionError) as error:
+            raise UsageError(f"device {self.device!r} cannot be used: {str(error).splitlines()[0]}") from None
+        for name in ("demos_file", "program", "prior_file", "expert_file"):
+            path = getattr(self, name)
+            if path is not None and not path.is_file():
+                raise FileError(f"{name}: {path} does not exist")

@@ -1,0 +1,88 @@
+"""The camera student of a run and its two controls, trained and measured side by side where there are two cores."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
+from dataclasses import replace
+from multiprocessing import get_context
+from pathlib import Path
+
+from expertgen.distillation.dagger import DistillConfig, distill
+from expertgen.distillation.student import StudentPolicy, make_student_env
+from expertgen.evaluation.evaluate import Evaluation
+from expertgen.pipeline.measure import measure
+from expertgen.pipeline.settings import RunConfig
+from expertgen.runs.machine import available_cores, die_with_parent, prepare_process
+from expertgen.runs.metrics import read_metrics
+from expertgen.runs.progress import StageProgress, drain, timed
+from expertgen.steering.expert import Expert, ExpertPolicy
+from expertgen.tasks.registry import get_task
+
+CONTROLS = ("bc_student", "blind_student")
+"""Behaviour cloning on as many decisions, and a student without eyes: they show what DAgger and cameras are worth."""
+
+
+def train_students(config: RunConfig, folder: Path) -> Generator[StageProgress, None, dict[str, Evaluation]]:
+    """Distils and measures the student and its controls; with a second core, the controls in a process of their own.
+
+    Args:
+        config: settings of the run.
+        folder: the run folder, where the expert lies.
+
+    Returns:
+        what each of them achieved, by name; and the `teacher`, which is the expert in the students' simulator.
+    """
+    evaluations = {}
+    with ProcessPoolExecutor(1, get_context("spawn"), initializer=_prepare_worker) as second_core:
+        aside = [second_core.submit(_control, config, folder, name) for name in CONTROLS if available_cores() > 1]
+        evaluations["teacher"] = yield from _measure_teacher(config, folder)
+        evaluations["student"] = yield from _train_student(config, folder, "student")
+        for done, control in enumerate(aside):
+            yield StageProgress("controls", done, len(aside), "students")
+            control.result()
+    for name in CONTROLS:
+        evaluations[name] = yield from _train_student(config, folder, name)  # reads back what is done
+    return evaluations
+
+
+def _train_student(config: RunConfig, folder: Path, name: str) -> Generator[StageProgress, None, Evaluation]:
+    """Distils a student and measures it."""
+    task, expert = get_task(config.task), _expert(folder)
+
+    def teacher(seed: int) -> ExpertPolicy:
+        return ExpertPolicy(expert, seed)
+
+    loop = distill(task, teacher, _settings(config, name), config.seed, folder / name)
+    student, seconds = yield from timed(loop, folder / name / "seconds.json")
+    env_steps = read_metrics(folder / name)[-1]["env_steps"]
+    with closing(make_student_env(task, config.evaluation.num_envs)) as env:
+        policy = StudentPolicy(student, env, seed=config.seed)
+        return (yield from measure(config, folder / name, policy, seconds, env_steps, env))
+
+
+def _measure_teacher(config: RunConfig, folder: Path) -> Generator[StageProgress, None, Evaluation]:
+    """Measures the expert in the simulator and on the episodes of the students."""
+    with closing(make_student_env(get_task(config.task), config.evaluation.num_envs)) as env:
+        return (yield from measure(config, folder / "teacher", ExpertPolicy(_expert(folder), config.seed), env=env))
+
+
+def _settings(config: RunConfig, name: str) -> DistillConfig:
+    """How a student is distilled, by its name."""
+    if name == "bc_student":
+        return replace(config.distill, alpha_start=1.0, alpha_end=1.0)
+    return replace(config.distill, sight="blind") if name == "blind_student" else config.distill
+
+
+def _expert(folder: Path) -> Expert:
+    return Expert.load(folder / "expert" / "expert.safetensors")
+
+
+def _prepare_worker() -> None:
+    die_with_parent()
+    prepare_process()
+
+
+def _control(config: RunConfig, folder: Path, name: str) -> None:
+    drain(_train_student(config, folder, name))
