@@ -10,13 +10,13 @@ a mode that is merely noisy does not.
 
 from __future__ import annotations
 
-import csv
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import tyro
+from rows import append_row
 
 from expertgen.evaluation.rollouts import Episode, run_episodes
 from expertgen.pipeline.measure import EVALUATION_SEED
@@ -60,7 +60,7 @@ def stuck(task: TaskSpec, episodes: list[Episode]) -> float:
 def main(options: Options) -> None:
     """Writes the table."""
     prepare_process()
-    rows = []
+    TABLE.unlink(missing_ok=True)
     for path in sorted(options.runs.glob("*/expert/expert.safetensors")):
         if (path.parent / "state.safetensors").exists():
             continue  # still learning
@@ -71,7 +71,8 @@ def main(options: Options) -> None:
         failed = np.array([not e.success for e in first])
         again = np.array([not e.success for e in second])
         mean_failed = np.array([not e.success for e in mean])
-        rows.append(
+        append_row(
+            TABLE,
             {
                 "run": path.parts[-3],
                 "mean": 1 - mean_failed.mean(),
@@ -83,13 +84,8 @@ def main(options: Options) -> None:
                 "sampled_fails_where_mean_fails": again[mean_failed].mean() if mean_failed.any() else float("nan"),
                 "mean_steps": np.mean([e.steps for e in mean if e.success]),
                 "sampled_steps": np.mean([e.steps for e in first if e.success]),
-            }
+            },
         )
-        print(rows[-1], flush=True)
-    with TABLE.open("w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-        writer.writeheader()
-        writer.writerows({k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()} for row in rows)
 
 
 if __name__ == "__main__":

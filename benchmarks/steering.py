@@ -9,13 +9,13 @@ over 256 held-out episodes; checkpoint and mode of the expert were chosen on oth
 
 from __future__ import annotations
 
-import csv
 import time
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
+from rows import append_row, read_rows
 
 from expertgen.evaluation.results import Results
 from expertgen.pipeline.run import run
@@ -90,19 +90,11 @@ def row(task: str, seed: int, folder: Path) -> dict[str, object]:
 def main(options: Options) -> None:
     """Adds the missing rows to the table."""
     prepare_process()
-    table = options.table
-    rows = list(csv.DictReader(table.open())) if table.exists() else []
-    done = {(entry["task"], int(entry["seed"])) for entry in rows}
+    done = {(entry["task"], int(entry["seed"])) for entry in read_rows(options.table)}
     for seed in options.seeds:
         for task in options.tasks:
-            if (task, seed) in done:
-                continue
-            rows.append(row(task, seed, options.runs / f"{task}-{seed}"))
-            print(rows[-1], flush=True)
-            with table.open("w", newline="") as file:
-                writer = csv.DictWriter(file, fieldnames=list(rows[-1]))
-                writer.writeheader()
-                writer.writerows(rows)
+            if (task, seed) not in done:
+                append_row(options.table, row(task, seed, options.runs / f"{task}-{seed}"))
 
 
 if __name__ == "__main__":

@@ -10,12 +10,12 @@ every student once with perfect cameras and once with camera errors stronger tha
 
 from __future__ import annotations
 
-import csv
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import tyro
+from rows import append_row, read_rows
 
 from expertgen.distillation.dagger import DistillConfig, distill
 from expertgen.distillation.student import Student, StudentPolicy, make_student_env
@@ -113,19 +113,12 @@ def row(name: str, seed: int, kind: str, runs: Path) -> dict[str, object]:
 def main(options: Options) -> None:
     """Adds the missing rows to the table."""
     prepare_process()
-    rows = list(csv.DictReader(TABLE.open())) if TABLE.exists() else []
-    done = {(entry["task"], int(entry["seed"]), entry["kind"]) for entry in rows}
+    done = {(entry["task"], int(entry["seed"]), entry["kind"]) for entry in read_rows(TABLE)}
     for kind in options.kinds:
         for seed in options.seeds:
             for task in options.tasks:
-                if (task, seed, kind) in done:
-                    continue
-                rows.append(row(task, seed, kind, options.runs))
-                print(rows[-1], flush=True)
-                with TABLE.open("w", newline="") as file:
-                    writer = csv.DictWriter(file, fieldnames=list(rows[-1]))
-                    writer.writeheader()
-                    writer.writerows(rows)
+                if (task, seed, kind) not in done:
+                    append_row(TABLE, row(task, seed, kind, options.runs))
 
 
 if __name__ == "__main__":

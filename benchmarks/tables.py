@@ -5,19 +5,10 @@ python benchmarks/tables.py
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable
-from pathlib import Path
 
 import numpy as np
-
-HERE = Path(__file__).parent
-
-
-def rows(name: str) -> list[dict[str, str]]:
-    """The rows of a CSV file beside this one; none where it is missing."""
-    path = HERE / name
-    return list(csv.DictReader(path.open())) if path.exists() else []
+from rows import HERE, read_rows
 
 
 def markdown(header: Iterable[str], body: Iterable[Iterable[str]]) -> str:
@@ -59,7 +50,7 @@ def steering() -> str:
                 f"{mean(group, 'env_steps') / 1000:.0f} k",
                 f"{mean(group, 'steer_cpu_seconds'):.0f}",
             )
-            for (task,), group in by(rows("steering.csv"), "task").items()
+            for (task,), group in by(read_rows(HERE / "steering.csv"), "task").items()
         ),
     )
 
@@ -68,7 +59,7 @@ def students() -> str:
     """Students of every kind against their teachers."""
     header = ("student", "task", "seeds", "teacher", "student", "of teacher", "camera errors", "of teacher", "seconds")
     body = []
-    for (kind, task), group in by(rows("students.csv"), "kind", "task").items():
+    for (kind, task), group in by(read_rows(HERE / "students.csv"), "kind", "task").items():
         teacher, clean, hard = (mean(group, column) for column in ("teacher", "student", "hard"))
         shares = (
             f"{teacher:.1%}",
