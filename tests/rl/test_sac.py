@@ -99,6 +99,15 @@ def test_each_loss_moves_its_own_network_alone():
     assert all(p.grad is None for p in (*agent.target_critic.parameters(), *agent.average_actor.parameters()))
 
 
+def test_a_schedule_sets_the_learning_rate():
+    agents = make_agent(), make_agent()
+    before = parameters(agents[0].critic)
+    agents[0].update(random_batch(), learning_rate=0.5 * SMALL.learning_rate)
+    agents[1].update(random_batch())
+    for old, half, whole in zip(before, *(parameters(agent.critic) for agent in agents), strict=True):
+        torch.testing.assert_close(half - old, 0.5 * (whole - old), rtol=1e-3, atol=1e-6)
+
+
 def test_averages_follow_slowly():
     agent = make_agent()
     target, average = parameters(agent.target_critic), parameters(agent.average_actor)

@@ -262,3 +262,9 @@ def test_impossible_values_are_refused(changes, message):
     with pytest.raises(UsageError, match=message) as caught:
         SteerConfig(**changes)
     assert "\n" not in str(caught.value)
+
+
+def test_the_learning_rate_falls_in_the_second_half():
+    config = SteerConfig(env_steps=1000)
+    rates = [config.learning_rate_at(step) / config.agent.learning_rate for step in (0, 500, 750, 1000, 1100)]
+    assert rates == pytest.approx([1, 1, 0.5, 0.1, 0.1])

@@ -110,8 +110,12 @@ class SacAgent:
         """A sample of the raw actor, for collecting data."""
         return self.actor.sample(observation, self._normal(len(observation)))[0]
 
-    def update(self, batch: Batch) -> dict[str, Tensor]:
+    def update(self, batch: Batch, learning_rate: float | None = None) -> dict[str, Tensor]:
         """One gradient step of critics, actor and temperature.
+
+        Args:
+            batch: transitions.
+            learning_rate: Adam's learning rate from now on, for a schedule; by default it stays as it is.
 
         Returns:
             health metrics as detached scalars: `critic_loss`, `actor_loss`, `q` (mean probability on the batch),
@@ -136,6 +140,8 @@ class SacAgent:
         entropy = -log_density.detach().mean()
         self.log_temperature.grad = entropy - self.target_entropy
 
+        if learning_rate is not None:
+            self.optimizer.param_groups[0]["lr"] = learning_rate
         self.optimizer.step()
         update_average(self.target_critic, self.critic, self.config.target_rate)
         update_average(self.average_actor, self.actor, self.config.average_rate)

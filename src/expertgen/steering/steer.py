@@ -111,6 +111,11 @@ class SteerConfig:
         """Gradient steps while all environments run one decision."""
         return round(self.updates_per_decision * self.num_envs)
 
+    def learning_rate_at(self, env_steps: int) -> float:
+        """The agent's rate: constant for the first half of the budget, then falling linearly to a tenth."""
+        left = 1 - env_steps / self.env_steps
+        return self.agent.learning_rate * max(0.1, min(1.0, 2 * left))
+
 
 def steer(
     task: TaskSpec,
@@ -291,7 +296,7 @@ class _Run:
         Raises:
             TrainingError: if a loss is not finite.
         """
-        health = self.agent.update(batch)
+        health = self.agent.update(batch, self.config.learning_rate_at(self.env_steps))
         for name in ("critic_loss", "actor_loss"):
             if not math.isfinite(health[name]):
                 dump = self.folder / "bad_batch.safetensors"
