@@ -9,7 +9,7 @@ over 256 held-out episodes; checkpoint and mode of the expert were chosen on oth
 
 from __future__ import annotations
 
-import time
+import os
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,16 +44,22 @@ class Options:
     """The table that rows are added to."""
 
 
+def cpu_seconds() -> float:
+    """CPU seconds so far of this process and of its children that have ended."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
 def clocked(loop: Generator[StageProgress, None, Results]) -> tuple[dict[str, float], Results]:
     """Drives a run; returns the CPU seconds of its stages (wall seconds, on a core of its own), and its results."""
     seconds: dict[str, float] = {}
-    last = time.process_time()
+    last = cpu_seconds()
     while True:
         try:
             progress = next(loop)
         except StopIteration as stop:
             return seconds, stop.value
-        now = time.process_time()
+        now = cpu_seconds()
         seconds[progress.stage] = seconds.get(progress.stage, 0.0) + now - last
         last = now
 
@@ -61,7 +67,7 @@ def clocked(loop: Generator[StageProgress, None, Results]) -> tuple[dict[str, fl
 def row(task: str, seed: int, folder: Path) -> dict[str, object]:
     """Does one run and returns its row of the table."""
     config = RunConfig(task, seed=seed, until="expert", evaluation=EvaluationConfig(constant_noises=0, films=False))
-    cpu_seconds, results = clocked(run(config, folder, f"expertgen run {task} --seed {seed} --until expert"))
+    clock, results = clocked(run(config, folder, f"expertgen run {task} --seed {seed} --until expert"))
     demos, prior, expert = (results.stages[name] for name in ("demos", "prior", "expert"))
     last = [entry for entry in read_metrics(folder / "expert") if "updates" in entry][-1]
     return {
@@ -81,7 +87,7 @@ def row(task: str, seed: int, folder: Path) -> dict[str, object]:
         "demo_seconds": round(demos.seconds, 1),
         "prior_seconds": round(prior.seconds, 1),
         "steer_seconds": round(expert.seconds, 1),
-        "steer_cpu_seconds": round(sum(cpu_seconds.get(stage, 0.0) for stage in STEERING), 1),
+        "steer_cpu_seconds": round(sum(clock.get(stage, 0.0) for stage in STEERING), 1),
         "cores": available_cores(),
         "cpu": read_json(folder / "run.json")["machine"]["cpu"],
     }

@@ -5,7 +5,8 @@
     taskset -c 1 python benchmarks/students.py --kinds few few-bc --tasks box-close stick-pull
 
 The experts are those of `steering.py`. Teacher and students play the same 256 held-out episodes in Python MetaWorld;
-every student once with perfect cameras and once with camera errors stronger than in training.
+every student with perfect cameras, with camera errors stronger than in training, and from starts that random chunks
+perturb.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import tyro
 from rows import append_row, read_rows
 
@@ -30,6 +32,7 @@ from expertgen.runs.progress import drain, timed
 from expertgen.steering.expert import Expert, ExpertPolicy
 from expertgen.tasks.metaworld import MetaWorldEnv
 from expertgen.tasks.registry import get_task
+from expertgen.tasks.spec import TaskSpec
 from expertgen.vision.randomize import CameraRandomization
 
 TABLE = Path(__file__).with_suffix(".csv")
@@ -50,6 +53,40 @@ KINDS = {
 
 HARD = CameraRandomization(position=0.03, rotation=3.0, depth_noise=0.005, point_dropout=0.2)
 """Camera errors of the test: 3 cm, 3 degrees, 5 mm, one point in five missing."""
+
+
+PERTURBED_DECISIONS = 3
+"""Of an episode from a perturbed start, this many chunks are random before the policy takes over."""
+
+
+class Perturbed:
+    """A policy whose episodes begin with random chunks, which are the same for every policy.
+
+    Args:
+        policy: who acts afterwards.
+        task: the task.
+        num_envs: environments of the evaluation.
+    """
+
+    def __init__(self, policy: Policy, task: TaskSpec, num_envs: int) -> None:
+        self.policy, self.chunk_length = policy, policy.chunk_length
+        self.action_size = task.action_size
+        self.decisions = np.zeros(num_envs, np.int64)
+        self.random = [np.random.default_rng([7, env]) for env in range(num_envs)]
+
+    def reset(self, ids: np.ndarray) -> None:
+        """New episodes begin."""
+        self.decisions[ids] = 0
+        self.policy.reset(ids)
+
+    def plan(self, observation: np.ndarray, ids: np.ndarray) -> np.ndarray:
+        """One direction for a whole chunk at first, the policy's chunks then."""
+        chunk = self.policy.plan(observation, ids).copy()
+        for row, env in enumerate(ids):
+            if self.decisions[env] < PERTURBED_DECISIONS:
+                chunk[row] = self.random[env].uniform(-1, 1, self.action_size)
+        self.decisions[ids] += 1
+        return chunk
 
 
 @dataclass(frozen=True)
@@ -86,22 +123,28 @@ def row(name: str, seed: int, kind: str, runs: Path) -> dict[str, object]:
     env = make_student_env(task, 64)
     teacher_path = folder / "students" / "teacher.json"
     if not teacher_path.exists():
-        write_json(teacher_path, success(env, ExpertPolicy(expert, seed)))
-    teacher = read_json(teacher_path)
+        policies = ExpertPolicy(expert, seed), Perturbed(ExpertPolicy(expert, seed), task, env.num_envs)
+        write_json(teacher_path, [success(env, policy)[0] for policy in policies])
+    teacher, teacher_perturbed = read_json(teacher_path)
     clean = success(env, StudentPolicy(student, env, seed=seed))
     hard = success(env, StudentPolicy(student, env, HARD, seed=seed))
+    perturbed = success(env, Perturbed(StudentPolicy(student, env, seed=seed), task, env.num_envs))
     last = read_metrics(student_folder)[-1]
     return {
         "task": name,
         "seed": seed,
         "kind": kind,
-        "teacher": teacher[0],
+        "teacher": teacher,
         "student": clean[0],
         "low": clean[1],
         "high": clean[2],
         "hard": hard[0],
         "hard_low": hard[1],
         "hard_high": hard[2],
+        "perturbed_teacher": teacher_perturbed,
+        "perturbed": perturbed[0],
+        "perturbed_low": perturbed[1],
+        "perturbed_high": perturbed[2],
         "decisions": last["decisions"],
         "updates": last["step"],
         "seconds": round(seconds, 1),

@@ -57,16 +57,22 @@ def steering() -> str:
 
 def students() -> str:
     """Students of every kind against their teachers."""
-    header = ("student", "task", "seeds", "teacher", "student", "of teacher", "camera errors", "of teacher", "seconds")
+    header = (
+        "student", "task", "seeds", "teacher", "student", "of teacher", "camera errors", "of teacher",
+        "perturbed start", "of teacher there", "seconds",
+    )  # fmt: skip
     body = []
     for (kind, task), group in by(read_rows(HERE / "students.csv"), "kind", "task").items():
         teacher, clean, hard = (mean(group, column) for column in ("teacher", "student", "hard"))
+        perturbed, teacher_perturbed = mean(group, "perturbed"), mean(group, "perturbed_teacher")
         shares = (
             f"{teacher:.1%}",
             f"**{clean:.1%}**",
             f"{clean / teacher:.0%}",
             f"{hard:.1%}",
             f"{hard / teacher:.0%}",
+            f"{perturbed:.1%}",
+            f"{perturbed / teacher_perturbed:.0%}",
         )
         body.append((kind, task, str(len(group)), *shares, f"{mean(group, 'cpu_seconds'):.0f}"))
     return markdown(header, body)
