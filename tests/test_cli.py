@@ -6,6 +6,7 @@ import pytest
 
 from expertgen import cli
 from expertgen.cli import main
+from expertgen.demos.imperfections import Imperfections
 from expertgen.prior.prior import DiffusionPrior, PriorConfig
 from expertgen.steering.expert import Expert
 from tests.toys import point_demos
@@ -20,6 +21,8 @@ REFUSED = {
     "wrong type": (["run", "assembly", "--seed", "x"], "invalid literal for int"),
     "negative seed": (["run", "assembly", "--seed", "-1"], "seed must not be negative"),
     "no environments": (["run", "assembly", "--steer.num-envs", "0"], "steer.num_envs must be at least 1"),
+    "only warm-up": (["run", "assembly", "--steer.env-steps", "9000"], "steer.warmup_env_steps (16000) must be less"),
+    "no demonstrator": (["run", "adroit-door"], "'adroit-door' has no scripted demonstrator; give one with --program"),
     "long chunk": (["run", "assembly", "--prior.chunk-length", "300"], "prior.chunk_length (300) exceeds the horizon"),
     "noise bound": (["run", "assembly", "--steer.noise-bound", "0"], "steer.noise_bound must be positive"),
     "unknown device": (["run", "assembly", "--device", "abacus"], "device 'abacus' cannot be used"),
@@ -52,20 +55,36 @@ def test_wrong_input_is_refused_in_one_line_and_nothing_is_written(name, tmp_pat
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def small_expert():
+    from expertgen.rl.networks import TanhGaussianActor
+    from expertgen.rl.sac import SacConfig
+
+    prior, config = DiffusionPrior("assembly", PriorConfig(width=8), 39, 4), SacConfig(width=16, depth=2)
+    return Expert(prior, TanhGaussianActor(39, 32, 16, 2), config, 1.5, "mean", 0.9)
+
+
 def test_files_of_another_task_or_kind_are_refused_before_anything_is_written(tmp_path, capsys):
     prior = DiffusionPrior("assembly", PriorConfig(width=8), 39, 4)
     prior.save(tmp_path / "prior.safetensors")
+    DiffusionPrior("box-close", PriorConfig(width=8), 39, 3).save(tmp_path / "three.safetensors")
+    DiffusionPrior("box-close", PriorConfig(chunk_length=201, width=8), 39, 4).save(tmp_path / "long.safetensors")
+    small_expert().save(tmp_path / "expert.safetensors")
     (tmp_path / "cut.safetensors").write_bytes((tmp_path / "prior.safetensors").read_bytes()[:-100])
     point_demos(2, seed=0).save(tmp_path / "toy.h5")
     for flag, file, said in (
         ("--prior-file", "prior.safetensors", "was trained for 'assembly'"),
         ("--expert-file", "prior.safetensors", "holds a 'prior', not a 'expert'"),
+        ("--expert-file", "expert.safetensors", "was trained for 'assembly'"),
+        ("--prior-file", "three.safetensors", "plans 3 action dimensions, but 'box-close' has 4"),
+        ("--prior-file", "long.safetensors", "plans chunks of 201 steps, which exceed the horizon of 'box-close' (200"),
         ("--prior-file", "cut.safetensors", "truncated"),
         ("--demos-file", "toy.h5", "demonstrations of 'toy-point'"),
     ):
         out = tmp_path / "run"
         assert main(["run", "box-close", flag, str(tmp_path / file), "--out", str(out)]) == 2
-        assert said in capsys.readouterr().err
+        error = capsys.readouterr().err
+        assert said in error
+        assert error.count("\n") == 1
         assert not out.exists()
 
 
@@ -102,6 +121,18 @@ def test_settings_come_from_preset_file_and_flags_in_this_order(tmp_path, monkey
     assert config.steer.env_steps == 12_000
 
 
+def test_a_task_has_its_own_imperfections_unless_others_are_given(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for words, wanted in (
+        (["assembly"], Imperfections(0.015, 0.3)),
+        (["drawer-open"], Imperfections(0.08, 0.3)),
+        (["drawer-open", "--preset", "debug"], Imperfections(0.08, 0.3)),
+        (["drawer-open", "--demos.imperfections.calibration-error", "0.015"], Imperfections(0.015, 0.3)),
+        (["drawer-open", "--demos.imperfections.latency", "2"], Imperfections(0.08, 0.3, latency=2)),
+    ):
+        assert cli._resolve(words, "run", {})[1].demos.imperfections == wanted
+
+
 def test_interruption_says_how_to_resume(tmp_path, monkeypatch, capsys):
     def interrupted(config, folder, command):
         folder.mkdir()
@@ -117,7 +148,7 @@ def test_interruption_says_how_to_resume(tmp_path, monkeypatch, capsys):
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path, monkeypatch, capsys):
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")
-    assert main(["run", "assembly", "--out", str(blocked / "run")]) == 1
+    assert main(["run", "assembly", "--out", str(blocked / "run")]) == 2
     assert "cannot write" in capsys.readouterr().err
 
 
@@ -140,12 +171,7 @@ def test_results_of_eval_are_json(tmp_path, monkeypatch, capsys):
 
 
 def test_expert_files_hold_their_prior(tmp_path):
-    from expertgen.rl.networks import TanhGaussianActor
-    from expertgen.rl.sac import SacConfig
-
-    prior = DiffusionPrior("assembly", PriorConfig(width=8), 39, 4)
-    config = SacConfig(width=16, depth=2)
-    Expert(prior, TanhGaussianActor(39, 32, 16, 2), config, 1.5, "mean", 0.9).save(tmp_path / "expert.safetensors")
+    small_expert().save(tmp_path / "expert.safetensors")
     loaded = Expert.load(tmp_path / "expert.safetensors")
     assert loaded.prior.task == "assembly"
     assert loaded.validated == 0.9

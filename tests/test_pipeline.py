@@ -9,14 +9,16 @@ import pytest
 from expertgen.cli import main
 from expertgen.demos.collect import CollectConfig
 from expertgen.evaluation.results import Results
+from expertgen.pipeline import measure
 from expertgen.pipeline.measure import evaluate_run
 from expertgen.pipeline.run import run
 from expertgen.pipeline.settings import EvaluationConfig, RunConfig
-from expertgen.prior.prior import PriorConfig
+from expertgen.prior.prior import DiffusionPrior, PriorConfig, PriorPolicy
 from expertgen.rl.sac import SacConfig
 from expertgen.runs.metrics import read_metrics
 from expertgen.runs.progress import drain
 from expertgen.steering.steer import SteerConfig
+from expertgen.tasks.registry import make_env
 from tests.killing import finish, finish_killed_at_random_times
 from tests.toys import point_task
 
@@ -97,6 +99,20 @@ def test_inputs_can_be_given_instead_of_made(tmp_path):
     assert "expert" in results.stages
     first, second = (tmp_path / name / "prior" / "prior.safetensors" for name in ("first", "second"))
     assert first.read_bytes() == second.read_bytes()
+
+
+def test_an_evaluation_makes_no_more_environments_than_it_plays_episodes(tmp_path, monkeypatch):
+    sizes = []
+
+    def counted(task, num_envs, **options):
+        sizes.append(num_envs)
+        return make_env(task, num_envs, **options)
+
+    monkeypatch.setattr(measure, "make_env", counted)
+    config = replace(toy_config(tmp_path / "run"), evaluation=EvaluationConfig(episodes=3, num_envs=64))
+    policy = PriorPolicy(DiffusionPrior("toy-point", PriorConfig(chunk_length=4, width=8), 4, 2))
+    assert drain(measure.measure(config, tmp_path / "prior", policy)).episodes == 3
+    assert sizes == [3]
 
 
 def test_the_debug_preset_goes_all_the_way_on_metaworld(tmp_path, capsys):

@@ -6,7 +6,7 @@ import contextlib
 import io
 import itertools
 import json
-import re
+import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ from expertgen.errors import ExpertgenError, FileError, UsageError, nearest
 from expertgen.pipeline.inputs import collect_demos, read_demos
 from expertgen.pipeline.measure import EVALUATION_SEED, evaluate_run
 from expertgen.pipeline.run import run
-from expertgen.pipeline.settings import RunConfig
+from expertgen.pipeline.settings import RunConfig, default_settings
 from expertgen.presets import preset
 from expertgen.reporting.report import write_report
 from expertgen.reporting.terminal import results_table
@@ -200,11 +200,12 @@ def _resolve(words: list[str], verb: str, fixed: dict[str, Any]) -> tuple[Path, 
     task = options.task or file.get("task")
     if task is None:
         raise UsageError(f"which task? For example: expertgen {verb} {EXAMPLE_TASK}; `expertgen tasks` lists them")
-    settings = RunConfig(str(task), **fixed)
+    settings = replace(default_settings(str(task)), **fixed)
     for changes in (preset(options.preset), {**file, "task": settings.task}):
         settings = overlay(settings, changes)
     settings = _parse(_RunOptions, words, verb, replace(options, settings=settings)).settings
     folder = options.out or _free(Path("runs") / f"{get_task(settings.task).id}-{settings.seed}")
+    _check_writable(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"--out {folder} exists already; choose another, or continue it with --resume {folder}")
     return folder, settings
@@ -239,7 +240,10 @@ def _demos_collect(words: list[str]) -> None:
         settings: Annotated[CollectConfig, tyro.conf.arg(name="")] = field(default_factory=CollectConfig)
         """How they are collected."""
 
+    # Parsed twice: the first time for the task, the second time with its own imperfections as the defaults.
     options = _parse(Collect, words, "demos collect")
+    options = replace(options, settings=default_settings(options.task).demos)
+    options = _parse(Collect, words, "demos collect", options)
     path = _new_file(options.out or Path("demos") / f"{get_task(options.task).id}.h5")
     config = RunConfig(options.task, seed=options.seed, program=options.program, demos=options.settings)
     follow(collect_demos(get_task(options.task), config), CONSOLE).save(path)
@@ -257,11 +261,13 @@ def _demos_import(words: list[str]) -> None:
         """File to write; by default demos/TASK.h5."""
         skip_broken: bool = False
         """Leave broken episodes out instead of refusing the file."""
+        clip: bool = True
+        """Clip actions slightly out of range to [-1, 1], or refuse them."""
 
     options = _parse(Import, words, "demos import")
     task = get_task(options.task)
     path = _new_file(options.out or Path("demos") / f"{task.id}.h5")
-    demos = read_demos(options.file, task, options.skip_broken)
+    demos = read_demos(options.file, task, options.skip_broken, options.clip)
     demos.save(path)
     for note in demos.notes:
         CONSOLE.print(note)
@@ -284,9 +290,17 @@ def _demos_show(words: list[str]) -> None:
 
 
 def _new_file(path: Path) -> Path:
+    _check_writable(path)
     if path.exists():
         raise UsageError(f"{path} exists already; choose another with --out, or delete it")
     return path
+
+
+def _check_writable(path: Path) -> None:
+    """Refuses a place where nothing can be written, before minutes are spent on what is to be written there."""
+    folder = next(parent for parent in path.absolute().parents if os.path.exists(parent))
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise UsageError(f"cannot write {path}: {folder} is not a folder that you may write in; choose another --out")
 
 
 def _audit(names: list[str]) -> None:
@@ -333,7 +347,9 @@ def _parse(kind: type[Parsed], words: list[str], verb: str, default: Parsed | No
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
-        lines = [re.sub(r"^[│╭╰─╮╯ ]+|[│╭╰─╮╯ ]+$", "", line) for line in text.getvalue().splitlines()]
-        # The first line of the box is its title; behind the message come the option's help and a rule.
-        said = " ".join(itertools.takewhile(lambda line: not line.startswith(("Argument helptext", "───")), lines[1:]))
-        raise UsageError(f"{said.strip()}; see expertgen {verb} --help") from None
+        lines = [line.strip(" │╭╰─╮╯") for line in text.getvalue().splitlines()]
+        lines = [line for line in lines if line.strip("-")]  # without rules, which are hyphens where there is no UTF-8
+        # The first line of the box is its title; behind the message comes where to find help.
+        ends = ("Argument helptext", "For full helptext")
+        said = " ".join(itertools.takewhile(lambda line: not line.startswith(ends), lines[1:]))
+        raise UsageError(f"{said}; see expertgen {verb} --help") from None

@@ -121,7 +121,7 @@ def test_warm_up_acts_with_clipped_normal_noise(quick_prior, tmp_path, monkeypat
 
     monkeypatch.setattr(DiffusionPrior, "decode", recorded)
     monkeypatch.setattr(SacAgent, "update", lambda self, batch: updates.append(batch))
-    config = replace(TINY, num_envs=64, warmup_env_steps=4_000, env_steps=3_000, segment_env_steps=3_000)
+    config = replace(TINY, num_envs=64, warmup_env_steps=4_000, env_steps=5_000, segment_env_steps=3_000)
     for _ in zip(range(1), steer(TASK, quick_prior, config, 0, tmp_path), strict=False):
         pass
     noise = torch.stack(decoded)
@@ -249,6 +249,7 @@ def test_stopped_between_two_steps_it_goes_on_to_the_same_result(quick_prior, tm
         ({"num_envs": 0}, r"steer\.num_envs must be at least 1, not 0"),
         ({"env_steps": -5}, r"steer\.env_steps must be at least 1, not -5"),
         ({"warmup_env_steps": 0}, r"steer\.warmup_env_steps must be at least 1"),
+        ({"env_steps": 16_000}, r"steer\.warmup_env_steps \(16000\) must be less than steer\.env_steps \(16000\)"),
         ({"validation_episodes": 0}, r"steer\.validation_episodes must be at least 1"),
         ({"success_minimum": 0}, r"steer\.success_minimum must be at least 1"),
         ({"noise_bound": 0.0}, r"steer\.noise_bound must be positive, not 0\.0"),
@@ -265,6 +266,6 @@ def test_impossible_values_are_refused(changes, message):
 
 
 def test_the_learning_rate_falls_in_the_second_half():
-    config = SteerConfig(env_steps=1000)
+    config = SteerConfig(env_steps=1000, warmup_env_steps=100)
     rates = [config.learning_rate_at(step) / config.agent.learning_rate for step in (0, 500, 750, 1000, 1100)]
     assert rates == pytest.approx([1, 1, 0.5, 0.1, 0.1])

@@ -27,7 +27,7 @@ class CollectConfig:
     episodes: int = 128
     """Episodes to play."""
     num_envs: int = 64
-    """Environments that play at the same time."""
+    """Environments that play at the same time, at most one for each episode."""
     keep: Keep = "all"
     """Which episodes to keep: "all", or "successes" alone."""
     imperfections: Imperfections = DEFAULT_IMPERFECTIONS

@@ -31,7 +31,7 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
     try:
         with h5py.File(path, "r") as file:
             yield file
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, LookupError, TypeError, ValueError) as error:  # h5py has no error of its own
         raise FileError(f"{path} is truncated or damaged; make it again") from error
 
 
@@ -51,14 +51,17 @@ def read_array(group: h5py.Group, name: str) -> np.ndarray:
     """Reads a dataset as float32.
 
     Raises:
-        DefectError: if it is missing, damaged, or does not hold numbers.
+        DefectError: if it is missing, damaged, a single value, or does not hold numbers.
     """
     dataset = group.get(name)
     if not isinstance(dataset, h5py.Dataset):
         raise DefectError(f"{name} is missing")
     try:
-        return np.asarray(dataset[()], np.float32)
+        array = np.asarray(dataset[()], np.float32)
     except (OSError, RuntimeError):
         raise DefectError(f"{name} is damaged") from None
     except (TypeError, ValueError):
         raise DefectError(f"{name} does not hold numbers") from None
+    if array.ndim == 0:
+        raise DefectError(f"{name} is not an array, but a single value")
+    return array

@@ -45,6 +45,8 @@ def import_npz(path: Path, task: TaskSpec, source: str, clip: bool = True, skip_
     for name in ("observations", "actions", "episode_lengths"):
         if name not in arrays:
             raise FileError(f"{path} has no array {name!r}; it has {', '.join(arrays) or 'none'}")
+        if arrays[name].ndim == 0:
+            raise FileError(f"{path}: {name} must be an array, not a single value")
     observations, actions, lengths = arrays["observations"], arrays["actions"], arrays["episode_lengths"]
     rewards = arrays.get("rewards", np.zeros(len(actions)))
     success = arrays.get("success", np.ones(len(lengths), bool))
@@ -60,6 +62,8 @@ def import_npz(path: Path, task: TaskSpec, source: str, clip: bool = True, skip_
     for name, (array, shape) in wanted.items():
         if array.shape != shape:
             raise FileError(f"{path}: {name} have shape {list(array.shape)}, but {task.id!r} needs {list(shape)}")
+        if array.dtype.kind not in "fiub":
+            raise FileError(f"{path}: {name} do not hold numbers, but {array.dtype}")
 
     def read(i: int, span: slice) -> Demo:
         parts = (np.asarray(array[span], np.float32) for array in (observations, actions, rewards))
@@ -119,7 +123,7 @@ def _npz_arrays(path: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, NotImplementedError, zlib.error, zipfile.BadZipFile) as error:
         raise FileError(f"{path} is damaged or not an archive of plain arrays: {error}") from error
 
 
@@ -138,7 +142,7 @@ def _parts(path: Path, group: h5py.Group, task: TaskSpec, names: Mapping[str, st
         elif not name.startswith("unnamed_"):
             raise FileError(
                 f"{path} has no observation {key!r} for field {name!r} of {task.id!r}; "
-                f"it has {', '.join(there) or 'none'}: give the field its name there"
+                f"it has {', '.join(there) or 'none'}: rename one there, or give import_robomimic `names`"
             )
     return tuple(parts)
 

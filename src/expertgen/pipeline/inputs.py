@@ -9,7 +9,7 @@ from pathlib import Path
 from expertgen.demos.collect import collect
 from expertgen.demos.importers import import_npz, import_robomimic
 from expertgen.demos.program import load_program
-from expertgen.demos.scripted import SOURCE, imperfect_demonstrator
+from expertgen.demos.scripted import imperfect_demonstrator, scripted_program, source_name
 from expertgen.demos.store import DemoSet, is_demoset
 from expertgen.errors import UsageError
 from expertgen.pipeline.settings import RunConfig
@@ -26,45 +26,59 @@ def collect_demos(task: TaskSpec, config: RunConfig) -> Generator[StageProgress,
     if config.program is not None:
         make_program, source = load_program(config.program, task), config.program.name
     else:
-        make_program, source = imperfect_demonstrator(task, config.demos.imperfections), SOURCE
-    with closing(make_env(task, config.demos.num_envs, threads=available_cores())) as env:
+        imperfections = config.demos.imperfections
+        make_program, source = imperfect_demonstrator(task, imperfections), source_name(imperfections)
+    num_envs = min(config.demos.num_envs, config.demos.episodes)
+    with closing(make_env(task, num_envs, threads=available_cores())) as env:
         return (yield from collect(env, make_program, config.demos.episodes, config.seed, source, config.demos.keep))
 
 
-def read_demos(path: Path, task: TaskSpec, skip_broken: bool = False) -> DemoSet:
+def read_demos(path: Path, task: TaskSpec, skip_broken: bool = False, clip: bool = True) -> DemoSet:
     """Reads demonstrations of any format we know: npz, robomimic HDF5, or our own.
 
     Args:
         path: the file.
         task: what they demonstrate.
         skip_broken: leave broken episodes out instead of refusing the file.
+        clip: clip actions slightly out of range; otherwise they are a defect, as they always are in our own format.
 
     Raises:
-        FileError: if the file is broken or does not fit the task.
+        UsageError: if the file is broken or does not fit the task.
     """
     if path.suffix == ".npz":
-        return import_npz(path, task, source=path.name, skip_broken=skip_broken)
-    if is_demoset(path):
-        return DemoSet.load(path, skip_broken)
-    return import_robomimic(path, task, source=path.name, skip_broken=skip_broken)
+        return import_npz(path, task, path.name, clip=clip, skip_broken=skip_broken)
+    if not is_demoset(path):
+        return import_robomimic(path, task, path.name, clip=clip, skip_broken=skip_broken)
+    demos = DemoSet.load(path, skip_broken)
+    demos.check(task)
+    return demos
 
 
 def check_inputs(config: RunConfig, task: TaskSpec) -> None:
-    """Reads every file that a run is given, so that a wrong one is refused before anything is written."""
+    """Reads every file that a run is given, so that a wrong or missing one is refused before anything is written."""
     if config.demos_file is not None:
-        read_demos(config.demos_file, task).check(task)
+        read_demos(config.demos_file, task)
     if config.program is not None:
         load_program(config.program, task)
     if config.prior_file is not None:
-        prior = DiffusionPrior.load(config.prior_file)
-        _fits(prior.task, prior.observation_size, task, f"prior_file {config.prior_file}")
+        _fits(DiffusionPrior.load(config.prior_file), task, f"prior_file {config.prior_file}")
     if config.expert_file is not None:
-        prior = Expert.load(config.expert_file).prior
-        _fits(prior.task, prior.observation_size, task, f"expert_file {config.expert_file}")
+        _fits(Expert.load(config.expert_file).prior, task, f"expert_file {config.expert_file}")
+    if not any((config.demos_file, config.program, config.prior_file, config.expert_file)):
+        scripted_program(task)
 
 
-def _fits(trained_for: str, observation_size: int, task: TaskSpec, what: str) -> None:
-    if trained_for != task.id or observation_size != task.observation_size:
+def _fits(prior: DiffusionPrior, task: TaskSpec, what: str) -> None:
+    """Refuses a prior, alone or inside an expert, that cannot act in a task."""
+    chunk_length, action_size = prior.noise_shape
+    if prior.task != task.id or prior.observation_size != task.observation_size:
         raise UsageError(
-            f"{what} was trained for {trained_for!r} ({observation_size} observations), not for {task.id!r}"
+            f"{what} was trained for {prior.task!r} ({prior.observation_size} observations), not for {task.id!r}"
+        )
+    if action_size != task.action_size:
+        raise UsageError(f"{what} plans {action_size} action dimensions, but {task.id!r} has {task.action_size}")
+    if chunk_length > task.horizon:
+        raise UsageError(
+            f"{what} plans chunks of {chunk_length} steps, which exceed the horizon of {task.id!r} "
+            f"({task.horizon} steps)"
         )

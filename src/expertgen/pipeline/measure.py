@@ -55,7 +55,7 @@ def measure(
     """
     path, task, number = folder / "evaluation.json", get_task(config.task), config.evaluation
     if not path.exists():
-        world = env or make_env(task, number.num_envs, threads=available_cores())
+        world = env or make_env(task, min(number.num_envs, number.episodes), threads=available_cores())
         episodes = yield from run_episodes(world, policy, number.episodes, EVALUATION_SEED, f"evaluate {folder.name}")
         if env is None:
             world.close()
@@ -115,8 +115,9 @@ def evaluate_run(folder: Path, episodes: int, env_seed: int) -> Generator[StageP
     task = get_task(config.task)
     demos = demos_of(folder)
     stages: dict[str, Evaluation] = {}
-    own = make_env(task, config.evaluation.num_envs, threads=available_cores())
-    worlds = [own, make_student_env(task, config.evaluation.num_envs)] if task.cameras else [own]
+    num_envs = min(config.evaluation.num_envs, episodes)
+    own = make_env(task, num_envs, threads=available_cores())
+    worlds = [own, make_student_env(task, num_envs)] if task.cameras else [own]
     for env in worlds:
         with closing(env):
             for name, policy in saved_policies(folder, config, env).items():

@@ -10,6 +10,7 @@ import torch
 import tyro
 
 from expertgen.demos.collect import CollectConfig
+from expertgen.demos.scripted import default_imperfections
 from expertgen.distillation.dagger import DistillConfig
 from expertgen.errors import FileError, UsageError
 from expertgen.prior.prior import PriorConfig
@@ -26,7 +27,7 @@ class EvaluationConfig:
     episodes: int = 256
     """Held-out episodes of every policy."""
     num_envs: int = 64
-    """Environments that play at the same time."""
+    """Environments that play at the same time, at most one for each episode."""
     constant_noises: int = 64
     """Constant noises tried, to see what can be had without learning; 0 leaves this out."""
     films: bool = True
@@ -89,3 +90,12 @@ class RunConfig:
             path = getattr(self, name)
             if path is not None and not path.is_file():
                 raise FileError(f"{name}: {path} does not exist")
+
+
+def default_settings(task: str) -> RunConfig:
+    """Settings of a run of a task before a preset, a file or flags change them, with imperfections as the task's own.
+
+    Args:
+        task: its name.
+    """
+    return RunConfig(task, demos=CollectConfig(imperfections=default_imperfections(get_task(task))))

@@ -18,6 +18,7 @@ from expertgen.runs.machine import available_cores, die_with_parent, prepare_pro
 from expertgen.runs.metrics import read_metrics
 from expertgen.runs.progress import StageProgress, drain, timed
 from expertgen.steering.expert import Expert, ExpertPolicy
+from expertgen.tasks.metaworld import MetaWorldEnv
 from expertgen.tasks.registry import get_task
 
 CONTROLS = ("bc_student", "blind_student")
@@ -57,15 +58,20 @@ def _train_student(config: RunConfig, folder: Path, name: str) -> Generator[Stag
     loop = distill(task, teacher, _settings(config, name), config.seed, folder / name)
     student, seconds = yield from timed(loop, folder / name / "seconds.json")
     env_steps = read_metrics(folder / name)[-1]["env_steps"]
-    with closing(make_student_env(task, config.evaluation.num_envs)) as env:
+    with closing(_make_env(config)) as env:
         policy = StudentPolicy(student, env, seed=config.seed)
         return (yield from measure(config, folder / name, policy, seconds, env_steps, env))
 
 
 def _measure_teacher(config: RunConfig, folder: Path) -> Generator[StageProgress, None, Evaluation]:
     """Measures the expert in the simulator and on the episodes of the students."""
-    with closing(make_student_env(get_task(config.task), config.evaluation.num_envs)) as env:
+    with closing(_make_env(config)) as env:
         return (yield from measure(config, folder / "teacher", ExpertPolicy(_expert(folder), config.seed), env=env))
+
+
+def _make_env(config: RunConfig) -> MetaWorldEnv:
+    number = config.evaluation
+    return make_student_env(get_task(config.task), min(number.num_envs, number.episodes))
 
 
 def _settings(config: RunConfig, name: str) -> DistillConfig:

@@ -98,6 +98,11 @@ class SteerConfig:
         for name in ("noise_bound", "updates_per_decision"):
             if not getattr(self, name) > 0:
                 raise UsageError(f"steer.{name} must be positive, not {getattr(self, name)}")
+        if self.warmup_env_steps >= self.env_steps:
+            raise UsageError(
+                f"steer.warmup_env_steps ({self.warmup_env_steps}) must be less than steer.env_steps "
+                f"({self.env_steps}), or nothing is ever learnt"
+            )
         if not 0 <= self.success_share < 1:
             raise UsageError(f"steer.success_share must lie in [0, 1), not {self.success_share}")
         if self.updates_per_round < 1:

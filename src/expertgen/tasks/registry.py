@@ -97,7 +97,7 @@ def _refuse_unsound(task: TaskSpec) -> None:
     if audit is not None and not audit.sound:
         raise UsageError(
             f"task {task.id!r} fails its audit in EnvPool {record.versions['envpool']} ({audit.defects[0]}): "
-            "use simulator='metaworld', or allow_unsound=True to run it all the same"
+            "use simulator='metaworld', or make_env(..., allow_unsound=True) to run it all the same"
         )
 
 

@@ -1,0 +1,205 @@
+"""Demonstrations from the command line: wrong input is refused in one line, with exit code 2 and nothing written."""
+
+import os
+
+import h5py
+import numpy as np
+import pytest
+
+from expertgen import cli
+from expertgen.cli import main
+from expertgen.demos.collect import CollectConfig
+from expertgen.demos.imperfections import Imperfections
+from expertgen.demos.store import DemoSet
+from expertgen.pipeline import inputs
+from expertgen.tasks.registry import get_task, make_env
+from tests.demos.builders import demo_set
+from tests.toys import point_demos
+
+TOY = "tests.test_pipeline:POINT"
+
+
+def program(act, tail=""):
+    return f"class Program:\n    def reset(self, seed): pass\n    def act(self, observation):\n        {act}\n{tail}"
+
+
+PROGRAMS = {
+    "fine.py": program("return [0.5, 0.5]"),
+    "syntax.py": program("return [0.5, 0.5]", "def"),
+    "empty.py": "",
+    "three.py": program("return [0, 0, 0]"),
+    "nan.py": program("return [0, float('nan')]"),
+    "nothing.py": program("pass"),
+    "raises.py": program("return observation['puck_position']"),
+}
+
+
+def arrays(**changes):
+    """Three episodes of 4, 5 and 6 steps; None leaves an array out."""
+    demos = demo_set().demos
+    whole = {
+        "observations": np.concatenate([demo.observations for demo in demos]),
+        "actions": np.concatenate([demo.actions for demo in demos]),
+        "episode_lengths": np.array([4, 5, 6]),
+    }
+    return {name: array for name, array in (whole | changes).items() if array is not None}
+
+
+ARCHIVES = {
+    "fine.npz": arrays(),
+    "no_actions.npz": arrays(actions=None),
+    "wide.npz": arrays(observations=np.zeros((15, 7))),
+    "single.npz": arrays(actions=np.array(0.5)),
+    "single_length.npz": arrays(episode_lengths=np.array(15)),
+    "words.npz": arrays(actions=np.full((15, 2), "left")),
+    "lengths.npz": arrays(episode_lengths=np.array([4, 5])),
+    "nothing.npz": arrays(
+        observations=np.zeros((0, 4)), actions=np.zeros((0, 2)), episode_lengths=np.zeros(0, np.int64)
+    ),
+    "nan.npz": arrays(observations=np.full((15, 4), np.nan)),
+    "slightly.npz": arrays(actions=np.full((15, 2), 1.25)),
+    "degrees.npz": arrays(actions=np.full((15, 2), 90.0)),
+}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """Where the commands run, with programs and demonstrations to choose from."""
+    monkeypatch.chdir(tmp_path)
+    for name, text in PROGRAMS.items():
+        (tmp_path / name).write_text(text)
+    for name, archive in ARCHIVES.items():
+        np.savez(tmp_path / name, **archive)
+    demo_set().save(tmp_path / "own.h5")
+    (tmp_path / "cut.h5").write_bytes((tmp_path / "own.h5").read_bytes()[:-2000])
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "fine.npz").read_bytes()[:-100])
+    with h5py.File(tmp_path / "single.h5", "w") as file:
+        file["data/demo_0/actions"] = 0.5
+        file["data/demo_0/obs/observation"] = np.zeros((4, 4))
+    return tmp_path
+
+
+COLLECT = {
+    "unknown task": (["peg-insert-sid"], "did you mean 'peg-insert-side'"),
+    "no task": ([], "collect: STR Task id. (required); see expertgen demos collect --help"),
+    "no such module": (["nowhere:TASK"], "task 'nowhere:TASK' cannot be imported"),
+    "no script": (["adroit-door"], "has no scripted demonstrator; give one with --program FILE"),
+    "no episodes": ([TOY, "--program", "fine.py", "--episodes", "0"], "episodes is 0; it must be at least 1"),
+    "no environments": ([TOY, "--program", "fine.py", "--num-envs", "0"], "num_envs is 0; it must be at least 1"),
+    "negative seed": ([TOY, "--program", "fine.py", "--seed", "-1"], "seed must not be negative"),
+    "imperfection": ([TOY, "--imperfections.no-recovery", "2"], "no_recovery is 2.0; it is a probability"),
+    "missing program": ([TOY, "--program", "nowhere.py"], "program: nowhere.py does not exist"),
+    "a folder as program": ([TOY, "--program", "."], "program: . does not exist"),
+    "syntax error": ([TOY, "--program", "syntax.py"], "syntax.py, line 5: invalid syntax"),
+    "no class": ([TOY, "--program", "empty.py"], "empty.py defines no class Program"),
+    "wrong shape": ([TOY, "--program", "three.py"], "three.py, line 3: act returned shape [3] instead of [2]"),
+    "NaN": ([TOY, "--program", "nan.py"], "nan.py, line 3: act returned a value that is not finite: [0.0, nan]"),
+    "no action": ([TOY, "--program", "nothing.py"], "nothing.py, line 3: act returned nothing"),
+    "unknown field": ([TOY, "--program", "raises.py"], "line 4: there is no observation field 'puck_position'; "),
+    "no success": ([TOY, "--program", "fine.py", "--keep", "successes", "--episodes", "2"], "none of 2 episodes"),
+    "existing output": ([TOY, "--program", "fine.py", "--out", "own.h5"], "own.h5 exists already; choose another"),
+    "a folder as output": ([TOY, "--program", "fine.py", "--out", "."], ". exists already; choose another"),
+    "a file on the way": ([TOY, "--program", "fine.py", "--out", "fine.py/new.h5"], "cannot write fine.py/new.h5: "),
+}
+
+IMPORT = {
+    "unknown task": (["peg-insert-sid", "fine.npz"], "did you mean 'peg-insert-side'"),
+    "no file": ([TOY], "Missing from expertgen demos import: PATH Demonstrations: npz, or robomimic HDF5."),
+    "missing file": ([TOY, "nowhere.npz"], "nowhere.npz does not exist"),
+    "missing HDF5": ([TOY, "nowhere.h5"], "nowhere.h5 does not exist"),
+    "neither": ([TOY, "fine.py"], "fine.py is not an HDF5 file"),
+    "a folder": ([TOY, "."], ". is not a file"),
+    "no actions": ([TOY, "no_actions.npz"], "no_actions.npz has no array 'actions'; it has observations, episode_l"),
+    "shape": ([TOY, "wide.npz"], "wide.npz: observations have shape [15, 7], but 'toy-point' needs [15, 4]"),
+    "single action": ([TOY, "single.npz"], "single.npz: actions must be an array, not a single value"),
+    "single length": ([TOY, "single_length.npz"], "episode_lengths must be an array, not a single value"),
+    "words": ([TOY, "words.npz"], "words.npz: actions do not hold numbers, but <U4"),
+    "lengths": ([TOY, "lengths.npz"], "lengths.npz: episode_lengths must be positive integers that sum to the 15"),
+    "no episode": ([TOY, "nothing.npz"], "nothing.npz holds no whole demonstration"),
+    "NaN": ([TOY, "nan.npz"], "nan.npz: episode 0: obs/point_position: NaN or infinity at step 0"),
+    "nothing but broken": ([TOY, "nan.npz", "--skip-broken"], "nan.npz holds no whole demonstration"),
+    "out of range": ([TOY, "slightly.npz", "--no-clip"], "slightly.npz: episode 0: actions reach 1.25 at step 0, outs"),
+    "other units": ([TOY, "degrees.npz"], "degrees.npz: episode 0: actions reach 90: scale them to [-1, 1]"),
+    "cut archive": ([TOY, "cut.npz"], "cut.npz is truncated or not a NumPy archive"),
+    "cut HDF5": ([TOY, "cut.h5"], "cut.h5 is truncated or damaged"),
+    "single value in HDF5": ([TOY, "single.h5"], "single.h5: demo_0: actions is not an array, but a single value"),
+    "another task's": (["assembly", "own.h5"], "these are demonstrations of 'toy-point'"),
+    "existing output": ([TOY, "fine.npz", "--out", "own.h5"], "own.h5 exists already; choose another with --out"),
+    "a file on the way": ([TOY, "fine.npz", "--out", "fine.py/new.h5"], "cannot write fine.py/new.h5: "),
+}
+
+
+def assert_refused(words, said, folder, capsys):
+    before = {path: path.is_file() and path.read_bytes() for path in folder.rglob("*")}
+    assert main(words) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.startswith("expertgen: ")
+    assert error.count("\n") == 1
+    assert {path: path.is_file() and path.read_bytes() for path in folder.rglob("*")} == before
+
+
+@pytest.mark.parametrize("name", COLLECT)
+def test_what_cannot_be_collected_is_refused(name, folder, capsys):
+    words, said = COLLECT[name]
+    assert_refused(["demos", "collect", *words], said, folder, capsys)
+
+
+@pytest.mark.parametrize("name", IMPORT)
+def test_what_cannot_be_imported_is_refused(name, folder, capsys):
+    words, said = IMPORT[name]
+    assert_refused(["demos", "import", *words], said, folder, capsys)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+@pytest.mark.parametrize("words", [["collect", TOY, "--program", "fine.py"], ["import", TOY, "fine.npz"]])
+def test_a_folder_that_cannot_be_written_is_refused(words, folder, capsys):
+    folder.chmod(0o500)
+    assert_refused(["demos", *words], "is not a folder that you may write in; choose another --out", folder, capsys)
+    folder.chmod(0o700)
+
+
+def test_programs_are_collected_with_no_more_environments_than_episodes(folder, monkeypatch):
+    sizes = []
+
+    def counted(task, num_envs, **options):
+        sizes.append(num_envs)
+        return make_env(task, num_envs, **options)
+
+    monkeypatch.setattr(inputs, "make_env", counted)
+    for episodes, num_envs in ((3, 64), (3, 2)):
+        out = f"{num_envs}.h5"
+        words = ["--program", "fine.py", "--episodes", str(episodes), "--num-envs", str(num_envs), "--out", out]
+        assert main(["demos", "collect", TOY, *words]) == 0
+        assert len(DemoSet.load(folder / out)) == episodes
+    assert sizes == [3, 2]
+
+
+def test_actions_slightly_out_of_range_are_clipped_and_counted(folder, capsys):
+    assert main(["demos", "import", TOY, "slightly.npz"]) == 0
+    assert "clipped 30 of 30 action values to [-1, 1]; the largest was 1.25" in capsys.readouterr().out
+    assert DemoSet.load(folder / "demos" / "toy-point.h5").demos[0].actions.max() == 1.0
+
+
+def test_scripted_demonstrators_have_the_imperfections_of_the_task(monkeypatch):
+    asked = []
+
+    def collected(task, config):
+        asked.append(config.demos)
+        return point_demos(2, seed=0)
+        yield
+
+    monkeypatch.setattr(cli, "collect_demos", collected)
+    for i, words in enumerate((["assembly"], ["hammer"], ["hammer", "--imperfections.calibration-error", "0.01"])):
+        assert main(["demos", "collect", *words, "--episodes", "5", "--out", f"{i}.h5"]) == 0
+    errors = [config.imperfections for config in asked]
+    assert errors == [Imperfections(error, 0.3) for error in (0.015, 0.03, 0.01)]
+    assert asked[0] == CollectConfig(episodes=5)
+
+
+def test_the_file_names_the_imperfections(folder):
+    pytest.importorskip("metaworld", reason="the extra vision is not installed")
+    assert main(["demos", "collect", "assembly", "--episodes", "1", "--imperfections.latency", "1"]) == 0
+    demos = DemoSet.load(folder / "demos" / "assembly.h5")
+    demos.check(get_task("assembly"))
+    assert demos.demos[0].source == "metaworld-expert, calibration_error 0.015, actuation_noise 0.3, latency 1"
