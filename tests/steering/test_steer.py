@@ -120,7 +120,7 @@ def test_warm_up_acts_with_clipped_normal_noise(quick_prior, tmp_path, monkeypat
         return decode(self, observation, noise)
 
     monkeypatch.setattr(DiffusionPrior, "decode", recorded)
-    monkeypatch.setattr(SacAgent, "update", lambda self, batch: updates.append(batch))
+    monkeypatch.setattr(SacAgent, "update", lambda self, batch, learning_rate: updates.append(batch))
     config = replace(TINY, num_envs=64, warmup_env_steps=4_000, env_steps=5_000, segment_env_steps=3_000)
     for _ in zip(range(1), steer(TASK, quick_prior, config, 0, tmp_path), strict=False):
         pass
@@ -197,9 +197,9 @@ def test_successes_get_their_share_once_there_are_enough(prior, tmp_path, monkey
 def test_a_loss_that_is_not_finite_stops_and_dumps_its_batch(quick_prior, tmp_path, monkeypatch, name):
     update, batches = SacAgent.update, []
 
-    def broken(self, batch):
+    def broken(self, batch, learning_rate):
         batches.append(batch)
-        health = update(self, batch)
+        health = update(self, batch, learning_rate)
         return health | {name: torch.tensor(float("nan"))} if len(batches) == 30 else health
 
     monkeypatch.setattr(SacAgent, "update", broken)
