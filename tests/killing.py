@@ -17,7 +17,7 @@ from expertgen.runs.machine import prepare_process
 # Children fork from a server that has imported everything, but never computed a gradient: torch forbids to fork after.
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(
-    ["pytest", "torch._dynamo", "tests.toys", "expertgen.steering.steer", "expertgen.prior.training"]
+    ["pytest", "torch._dynamo", "metaworld", "envpool", "tests.toys", "expertgen.pipeline.run"]
 )
 
 Work = Callable[[Path], None]
@@ -42,11 +42,12 @@ def finish_killed_at_random_times(work: Work, folder: Path, seconds: float, seed
     raise AssertionError("never finished")
 
 
-def finish_killed_at_file_operations(work: Work, folder: Path, seed: int) -> int:
-    """Lets the work kill itself just before random file operations in `folder`, until it is done. Returns the kills."""
+def finish_killed_at_file_operations(work: Work, folder: Path, seed: int, operations: int = 30) -> int:
+    """Lets the work kill itself just before a random one of its first `operations` file operations in `folder`, each
+    time of a tenth more of them, until it is done. Returns the kills."""
     draw = random.Random(seed)
     for kills in range(1000):
-        if _run(work, folder, fatal_operation=draw.randint(1, 30 + 3 * kills)) == 0:
+        if _run(work, folder, fatal_operation=draw.randint(1, operations + kills * operations // 10)) == 0:
             return kills
     raise AssertionError("never finished")
 
@@ -72,7 +73,7 @@ def _child(work: Work, folder: Path, fatal_operation: int | None) -> None:
 
     def count(event: str, arguments: tuple[object, ...]) -> None:
         nonlocal left
-        if event in ("open", "os.rename", "os.remove", "os.chmod") and str(folder) in str(arguments[0]):
+        if event in ("open", "os.mkdir", "os.rename", "os.remove") and str(folder) in str(arguments[0]):
             left -= 1
             if left == 0:
                 os.kill(os.getpid(), signal.SIGKILL)

@@ -1,6 +1,7 @@
-"""The whole way: on the toy in seconds, killed at random moments; on MetaWorld once, down to the camera student."""
+"""The whole way: on the toy in seconds, killed at random moments; on MetaWorld, down to the camera student."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,8 +9,8 @@ import pytest
 
 from expertgen.cli import main
 from expertgen.demos.collect import CollectConfig
-from expertgen.evaluation.results import Results
-from expertgen.pipeline import measure
+from expertgen.evaluation.results import CONTROLS, STAGES, Results
+from expertgen.pipeline import measure, students
 from expertgen.pipeline.measure import evaluate_run
 from expertgen.pipeline.run import run
 from expertgen.pipeline.settings import EvaluationConfig, RunConfig
@@ -18,11 +19,13 @@ from expertgen.rl.sac import SacConfig
 from expertgen.runs.metrics import read_metrics
 from expertgen.runs.progress import drain
 from expertgen.steering.steer import SteerConfig
-from expertgen.tasks.registry import make_env
-from tests.killing import finish, finish_killed_at_random_times
+from expertgen.tasks.registry import get_task, make_env
+from tests.distillation.toys import CONFIG as DISTILL
+from tests.killing import finish, finish_killed_at_file_operations, finish_killed_at_random_times
 from tests.toys import point_task
 
 POINT = replace(point_task(), simulator="tests.toys:make_point_env")
+SHORT_REACH = replace(get_task("reach"), horizon=24)
 
 PROGRAM = """
 import numpy as np
@@ -64,28 +67,85 @@ def do_run(folder: Path) -> None:
     drain(run(toy_config(folder), folder, "expertgen run toy"))
 
 
+def do_run_with_students(folder: Path) -> None:
+    """Every stage, control and measurement, in one process and without films: those would take most of the time."""
+    students.available_cores = lambda: 1
+    config = RunConfig(
+        "tests.test_pipeline:SHORT_REACH",
+        demos=CollectConfig(episodes=4, num_envs=4),
+        prior=PriorConfig(width=16, depth=1, iterations=20),
+        steer=SteerConfig(
+            num_envs=4,
+            env_steps=400,
+            segment_env_steps=200,
+            warmup_env_steps=100,
+            validation_episodes=2,
+            agent=SacConfig(width=16, depth=1),
+        ),
+        distill=replace(DISTILL, iterations=1, final_iterations=1),
+        evaluation=EvaluationConfig(episodes=2, num_envs=2, constant_noises=2, films=False),
+    )
+    drain(run(config, folder, "expertgen run reach"))
+
+
+def contents(folder: Path) -> dict[str, object]:
+    """What lies in a run folder, by path: objects without their times, and the bytes of all else."""
+    return {str(path.relative_to(folder)): read(path) for path in folder.rglob("*") if path.is_file()}
+
+
+def read(path: Path) -> object:
+    if path.name == "metrics.jsonl":
+        return without_times(read_metrics(path.parent))
+    return without_times(json.loads(path.read_text())) if path.suffix == ".json" else path.read_bytes()
+
+
 def without_times(value):
     if isinstance(value, dict):
         return {key: without_times(inner) for key, inner in value.items() if key not in TIMES}
-    return value
+    return [without_times(inner) for inner in value] if isinstance(value, list) else value
 
 
-def test_a_killed_run_ends_with_the_same_numbers(tmp_path):
-    seconds = finish(do_run, tmp_path / "whole")
-    kills = finish_killed_at_random_times(do_run, tmp_path / "killed", seconds, seed=1)
-    assert kills > 1
-    whole, killed = (json.loads((tmp_path / name / "results.json").read_text()) for name in ("whole", "killed"))
-    assert without_times(whole) == without_times(killed)
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("toy") / "run"
+    return folder, finish(do_run, folder)
+
+
+def test_a_run_killed_at_random_times_ends_with_the_same_files(whole):
+    folder, seconds = whole
+    assert finish_killed_at_random_times(do_run, folder.with_name("killed"), seconds, seed=1) > 1
+    assert contents(folder.with_name("killed")) == contents(folder)
+
+
+def test_a_run_with_students_killed_at_file_operations_ends_with_the_same_files(tmp_path):
+    pytest.importorskip("metaworld", reason="the extra vision is not installed")
+    finish(do_run_with_students, tmp_path / "whole")
+    assert finish_killed_at_file_operations(do_run_with_students, tmp_path / "killed", seed=1, operations=200) > 1
+    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
+    stages = Results.load(tmp_path / "killed" / "results.json").stages
+    assert stages.keys() == {*STAGES, *CONTROLS}
+
+
+def test_a_run_has_everything_and_is_evaluated_again(whole):
+    folder, _ = whole
+    results = Results.load(folder / "results.json")
+    assert results.stages.keys() == {"demos", "prior", "zero_noise", "constant_noise", "expert"}
+    assert all(read_metrics(folder / stage) for stage in ("prior", "expert"))
+    again = drain(evaluate_run(folder, 16, 999))
     for stage in ("prior", "expert"):
-        rows = [[without_times(row) for row in read_metrics(tmp_path / name / stage)] for name in ("whole", "killed")]
-        assert rows[0] == rows[1]
-        assert rows[0]
-        file = f"{stage}/{stage}.safetensors"
-        assert (tmp_path / "whole" / file).read_bytes() == (tmp_path / "killed" / file).read_bytes()
-    assert {"demos", "prior", "zero_noise", "constant_noise", "expert"} <= whole.keys()
-    again = drain(evaluate_run(tmp_path / "whole", 16, 999))
-    assert again.stages["expert"].success == whole["expert"]["success"]
-    assert again.stages["prior"].success == whole["prior"]["success"]
+        assert again.stages[stage].success == results.stages[stage].success
+
+
+def test_a_run_broken_off_while_it_reads_back_shows_all_that_it_had(whole, tmp_path):
+    shutil.copytree(whole[0], tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "expert")
+    before = Results.load(tmp_path / "run" / "results.json")
+    loop = run(toy_config(tmp_path / "run"), tmp_path / "run", "expertgen run --resume run")
+    next(loop)
+    loop.close()
+    after = Results.load(tmp_path / "run" / "results.json")
+    assert after.stages == before.stages
+    assert after.command == "expertgen run toy"
 
 
 def test_inputs_can_be_given_instead_of_made(tmp_path):

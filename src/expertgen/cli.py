@@ -183,7 +183,7 @@ def _run(words: list[str], verb: str, fixed: dict[str, Any]) -> None:
     try:
         results = follow(run(config, folder, command), CONSOLE)
     except (KeyboardInterrupt, ExpertgenError):
-        if (folder / "run.json").exists():
+        if (folder / "config.json").exists():
             print(f"expertgen: stopped; continue with: expertgen {verb} --resume {folder}", file=sys.stderr)
         raise
     CONSOLE.print(results_table(results))

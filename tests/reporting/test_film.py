@@ -77,9 +77,19 @@ def test_a_policy_that_never_succeeds_has_a_film_of_its_failure(tmp_path: Path, 
     env = MetaWorldEnv(replace(get_task("peg-insert-side"), horizon=12), 1)
     assert drain(films.film(env, Wave(), tmp_path, seed=0, episodes=1, frames=3)) == [tmp_path / "failure.mp4"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["failure.mp4", "failure.png"]
+    assert films.filmed(tmp_path)
     reader = imageio_ffmpeg.read_frames(tmp_path / "failure.mp4")
     assert next(reader)["size"] == (64, 48)
     pictures = [np.frombuffer(data, np.uint8).astype(int) for data in reader]
     assert len(pictures) == 3 + films.REST
     assert np.abs(pictures[2] - pictures[0]).max() > 50
     assert np.abs(pictures[-1] - pictures[2]).max() < 20
+
+
+def test_filming_that_was_broken_off_is_told_from_filming_that_is_done(tmp_path: Path):
+    for name in ("success.png", "failure.png", "success.mp4"):
+        assert not films.filmed(tmp_path)
+        (tmp_path / name).touch()
+    assert not films.filmed(tmp_path)
+    (tmp_path / "failure.mp4").touch()
+    assert films.filmed(tmp_path)

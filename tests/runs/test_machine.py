@@ -97,6 +97,30 @@ def test_a_worker_dies_with_its_parent():
     pytest.fail("the worker outlived its parent")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux only")
+def test_a_worker_whose_parent_died_before_it_began_does_not_begin(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text("""
+import multiprocessing, os, time
+
+def work(parent):
+    from expertgen.runs.machine import die_with_parent
+
+    print("up", flush=True)
+    while os.getppid() == parent:
+        time.sleep(0.01)
+    die_with_parent()
+    print("began", flush=True)
+
+if __name__ == "__main__":
+    multiprocessing.get_context("spawn").Process(target=work, args=(os.getpid(),)).start()
+""")
+    process = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "up\n"
+    process.kill()
+    assert process.communicate()[0] == ""  # ends with the last process that holds it
+
+
 def _alive(pid):
     try:
         with open(f"/proc/{pid}/stat") as file:

@@ -71,9 +71,21 @@ def test_tensorboard(tmp_path):
     writer = MetricsWriter(tmp_path, tensorboard=True)
     for row in rows(0, 1, 2):
         writer.write(row)
-    writer._board.flush()
     events = loader.EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     assert [(e.step, e.value) for e in events.Scalars("loss")] == [(0, 0.0), (1, 0.25), (2, 0.5)]
+
+
+def test_tensorboard_hides_what_came_after_the_checkpoint(tmp_path):
+    loader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    killed = [MetricsWriter(tmp_path, tensorboard=True)]  # never flushed or closed by this test
+    for row in [*rows(0, 1), {"step": 1, "validated": 1.0}, {"step": 2, "loss": 9.0}, {"step": 5, "loss": 9.0}]:
+        killed[0].write(row)
+    for keep in (3, 3):
+        killed.append(MetricsWriter(tmp_path, keep, tensorboard=True))
+        killed[-1].write({"step": 2, "loss": 0.5})
+    events = loader.EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert [(e.step, e.value) for e in events.Scalars("loss")] == [(0, 0.0), (1, 0.25), (2, 0.5)]
+    assert [e.step for e in events.Scalars("validated")] == [1]
 
 
 def test_missing_tensorboard_is_refused_in_one_line(tmp_path, monkeypatch):

@@ -117,7 +117,12 @@ class DistillConfig:
 
 
 def distill(
-    task: TaskSpec, make_teacher: Callable[[int], Policy], config: DistillConfig, seed: int, folder: Path
+    task: TaskSpec,
+    make_teacher: Callable[[int], Policy],
+    config: DistillConfig,
+    seed: int,
+    folder: Path,
+    device: str = "cpu",
 ) -> Generator[StageProgress, None, Student]:
     """Distils an expert into a camera student and saves it to `folder/student.safetensors`.
 
@@ -131,6 +136,7 @@ def distill(
         config: what the student sees and how it learns.
         seed: the run's seed.
         folder: the stage's folder; holds `state.safetensors` between iterations.
+        device: torch device.
 
     Yields:
         gradient steps done, the running loss, the expert's share, and the share of successes among the episodes that
@@ -143,8 +149,10 @@ def distill(
         UsageError: if the task has no such cameras or is not one of MetaWorld's.
         TrainingError: if the loss is not finite; the batch is dumped to `folder/bad_batch.safetensors`.
     """
-    if (folder / "student.safetensors").exists():
-        return Student.load(folder / "student.safetensors")
+    result, state = folder / "student.safetensors", folder / "state.safetensors"
+    if result.exists():
+        state.unlink(missing_ok=True)
+        return Student.load(result).to(device)
     env = make_student_env(task, config.num_envs)
     spec = StudentSpec(
         task=task.id,
@@ -164,8 +172,8 @@ def distill(
         config.train_points,
         config.weight_decay,
         config.ema_rate,
+        device,
     )
-    state = folder / "state.safetensors"
     counters = learner.load(state) if state.exists() else {"iteration": 0, "rows": 0, "env_steps": 0}
     env_steps = counters["env_steps"]
     writer = MetricsWriter(folder, keep_rows=counters["rows"])
@@ -182,7 +190,7 @@ def distill(
             yield StageProgress("distill", learner.updates, config.total_updates, "updates", dict(shown))
         writer.write({"step": learner.updates, "decisions": learner.decisions, "env_steps": env_steps, **shown})
         learner.save(state, iteration=iteration + 1, rows=writer.rows, env_steps=env_steps)
-    learner.average.save(folder / "student.safetensors")
+    learner.average.save(result)
     state.unlink()
     return learner.average
 

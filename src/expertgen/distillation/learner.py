@@ -37,6 +37,7 @@ class Learner:
         train_points: points of each cloud in a gradient step.
         weight_decay: AdamW's weight decay.
         ema_rate: rate of the running average.
+        device: torch device.
 
     Attributes:
         average: the student with averaged weights: the one that plays and is kept.
@@ -52,17 +53,19 @@ class Learner:
         train_points: int,
         weight_decay: float,
         ema_rate: float,
+        device: str = "cpu",
     ) -> None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.average = Student(spec).requires_grad_(False).eval()
+            self.average = Student(spec).requires_grad_(False).eval().to(device)
         self._student = copy.deepcopy(self.average).requires_grad_(True).train()
         self._optimizer = torch.optim.AdamW(self._student.parameters(), weight_decay=weight_decay, fused=True)
         self._batch_size = batch_size
         self._train_points = train_points
         self._ema_rate = ema_rate
+        self._device = device
         self._views: View = {}
-        self._chunks = torch.empty(0, spec.chunk_length, spec.action_size)
+        self._chunks = torch.empty(0, spec.chunk_length, spec.action_size, device=device)
         self.updates = 0
 
     @property
@@ -72,14 +75,14 @@ class Learner:
 
     def add(self, views: list[View], chunks: list[Float[Tensor, "n horizon action"]]) -> None:
         """Adds labelled decisions to the data set; the first ones also set the normaliser of the proprioception."""
-        new = {name: torch.cat([view[name] for view in views]) for name in views[0]}
+        new = {name: torch.cat([view[name] for view in views]).to(self._device) for name in views[0]}
         if not self.decisions:
             for student in (self._student, self.average):
                 student.normalizer.load_state_dict(type(student.normalizer).fit(new["proprioception"]).state_dict())
         self._views = {
             name: torch.cat([self._views[name], part]) if self._views else part for name, part in new.items()
         }
-        self._chunks = torch.cat([self._chunks, *chunks])
+        self._chunks = torch.cat([self._chunks, torch.cat(chunks).to(self._device)])
 
     def train(
         self, updates: int, learning_rate: Callable[[int], float], generator: torch.Generator, folder: Path
@@ -142,8 +145,8 @@ class Learner:
         load_module(self._student, without_prefix("student", tensors), path)
         load_module(self.average, without_prefix("average", tensors), path)
         load_optimizer(self._optimizer, without_prefix("optimizer", tensors))
-        self._views = without_prefix("view", tensors)
-        self._chunks = tensors["chunks"]
+        self._views = {name: part.to(self._device) for name, part in without_prefix("view", tensors).items()}
+        self._chunks = tensors["chunks"].to(self._device)
         self.updates = counters.pop("updates")
         return counters
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import torch
 
 from expertgen.demos.store import DemoSet
 from expertgen.distillation.student import make_student_env
+from expertgen.errors import FileError
 from expertgen.evaluation.evaluate import Evaluation, demo_episodes, save_episodes, summarize
 from expertgen.evaluation.policy import Policy
 from expertgen.evaluation.results import STAGES, Results
@@ -22,7 +23,7 @@ from expertgen.pipeline.students import train_students
 from expertgen.prior.prior import DiffusionPrior, PriorPolicy
 from expertgen.prior.probe import probe, search_constant_noise
 from expertgen.prior.training import train_prior
-from expertgen.reporting.film import film
+from expertgen.reporting.film import film, filmed
 from expertgen.runs.checkpoint import load_checkpoint, save_checkpoint
 from expertgen.runs.config import plain
 from expertgen.runs.files import read_json, write_json
@@ -62,12 +63,14 @@ class _Pipeline:
         self.folder = folder
         self.task = get_task(config.task)
         check_inputs(config, self.task)
-        if not (folder / "run.json").exists():
+        if not (folder / "config.json").exists():
             about = {"task": config.task, "seed": config.seed, "command": command, "machine": machine_description()}
-            write_json(folder / "config.json", plain(config))
             write_json(folder / "run.json", about | {"versions": package_versions()})
+            write_json(folder / "config.json", plain(config))  # last: with it the folder can be resumed
         about = read_json(folder / "run.json")
         self.results = Results(config.task, config.seed, about["command"], {}, 0.0, about["versions"])
+        with suppress(FileError):  # there are none yet, or they are written anew
+            self.results = Results.load(folder / "results.json")
 
     def run(self) -> Generator[StageProgress, None, Results]:
         """Does what is left to do."""
@@ -78,7 +81,7 @@ class _Pipeline:
         if config.until == "demos":
             return self.results
         if config.expert_file is not None:
-            expert = Expert.load(config.expert_file)
+            expert = Expert.load(config.expert_file).to(config.device)
         else:
             prior = yield from self._train_prior()
             if config.until == "prior":
@@ -95,7 +98,7 @@ class _Pipeline:
         with closing(make_student_env(self.task, 16)) as env:
             for name, policy in saved_policies(self.folder, self.config, env).items():
                 folder = self.folder / name
-                if name in STAGES and not list(folder.glob("*.mp4")):
+                if name in STAGES and not filmed(folder):
                     yield from film(env, policy, folder, EVALUATION_SEED)
 
     def _demonstrate(self) -> Generator[StageProgress, None, None]:

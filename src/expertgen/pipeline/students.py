@@ -50,12 +50,12 @@ def train_students(config: RunConfig, folder: Path) -> Generator[StageProgress, 
 
 def _train_student(config: RunConfig, folder: Path, name: str) -> Generator[StageProgress, None, Evaluation]:
     """Distils a student and measures it."""
-    task, expert = get_task(config.task), _expert(folder)
+    task, expert = get_task(config.task), _expert(config, folder)
 
     def teacher(seed: int) -> ExpertPolicy:
         return ExpertPolicy(expert, seed)
 
-    loop = distill(task, teacher, _settings(config, name), config.seed, folder / name)
+    loop = distill(task, teacher, _settings(config, name), config.seed, folder / name, config.device)
     student, seconds = yield from timed(loop, folder / name / "seconds.json")
     env_steps = read_metrics(folder / name)[-1]["env_steps"]
     with closing(_make_env(config)) as env:
@@ -65,8 +65,9 @@ def _train_student(config: RunConfig, folder: Path, name: str) -> Generator[Stag
 
 def _measure_teacher(config: RunConfig, folder: Path) -> Generator[StageProgress, None, Evaluation]:
     """Measures the expert in the simulator and on the episodes of the students."""
+    policy = ExpertPolicy(_expert(config, folder), config.seed)
     with closing(_make_env(config)) as env:
-        return (yield from measure(config, folder / "teacher", ExpertPolicy(_expert(folder), config.seed), env=env))
+        return (yield from measure(config, folder / "teacher", policy, env=env))
 
 
 def _make_env(config: RunConfig) -> MetaWorldEnv:
@@ -81,8 +82,8 @@ def _settings(config: RunConfig, name: str) -> DistillConfig:
     return replace(config.distill, sight="blind") if name == "blind_student" else config.distill
 
 
-def _expert(folder: Path) -> Expert:
-    return Expert.load(folder / "expert" / "expert.safetensors")
+def _expert(config: RunConfig, folder: Path) -> Expert:
+    return Expert.load(folder / "expert" / "expert.safetensors").to(config.device)
 
 
 def _prepare_worker() -> None:

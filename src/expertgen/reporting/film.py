@@ -89,11 +89,17 @@ def film(
         for picture in draw(env.models[0], shot.scenes, frames):
             pictures.append(picture)
             yield StageProgress("draw", number * frames + len(pictures), len(shots) * frames, "frames")
-    for old in (folder / f"{outcome}.{kind}" for outcome in ("success", "failure") for kind in ("mp4", "png")):
+    for old in (folder / f"{outcome}.{kind}" for kind in ("mp4", "png") for outcome in ("success", "failure")):
         old.unlink(missing_ok=True)
     for outcome, pictures in drawn.items():
         save_strip(folder / f"{outcome}.png", pictures)
     return [save_film(folder / f"{outcome}.mp4", pictures) for outcome, pictures in drawn.items()]
+
+
+def filmed(folder: Path) -> bool:
+    """Whether `film` got to its end in this folder: strips are written before films, so none is without its film."""
+    films, strips = ({path.stem for path in folder.glob(f"*.{kind}")} for kind in ("mp4", "png"))
+    return bool(films) and films == strips
 
 
 def draw(model: MjModel, scenes: Sequence[Scene], frames: int) -> Iterator[np.ndarray]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import multiprocessing
 import os
 import platform
 import resource
@@ -91,3 +92,6 @@ def die_with_parent() -> None:
     """A worker process ends when its parent does, however that ends (Linux; elsewhere it finishes its work first)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    parent = multiprocessing.parent_process()
+    if parent is not None and not parent.is_alive():  # it ended while this one was starting
+        os._exit(1)

@@ -16,6 +16,7 @@ class MetricsWriter:
 
     A training loop stores `writer.rows` in its checkpoint. After a kill it opens the writer with that number, and rows
     written after the checkpoint are cut, so that a resumed run's file equals that of a run that was not killed.
+    TensorBoard hides them, too.
     """
 
     def __init__(self, folder: Path, keep_rows: int = 0, tensorboard: bool = False) -> None:
@@ -24,7 +25,8 @@ class MetricsWriter:
         kept = lines[:keep_rows]
         write_text(self.path, "".join(f"{line}\n" for line in kept))
         self.rows = len(kept)
-        self._board = _summary_writer(folder) if tensorboard else None
+        first = json.loads(kept[-1]).get("step", self.rows) + 1 if kept else 0
+        self._board = _summary_writer(folder, first) if tensorboard else None
 
     def write(self, row: Mapping[str, Any]) -> None:
         """Appends one row; numbers also go to TensorBoard under their key, at the row's `"step"`."""
@@ -38,6 +40,7 @@ class MetricsWriter:
             for key, value in row.items():
                 if isinstance(value, int | float) and key != "step":
                     self._board.add_scalar(key, value, row.get("step", self.rows))
+            self._board.flush()
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
@@ -54,11 +57,11 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _summary_writer(folder: Path) -> Any:
+def _summary_writer(folder: Path, first_step: int) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise UsageError(
             "tensorboard is not installed; pip install 'expertgen[tensorboard]' or run without --tensorboard"
         ) from error
-    return SummaryWriter(str(folder / "tensorboard"))
+    return SummaryWriter(str(folder / "tensorboard"), purge_step=first_step)

@@ -44,6 +44,12 @@ class Expert:
     mode: Mode
     validated: float
 
+    def to(self, device: str | torch.device) -> Expert:
+        """Moves prior and actor to a device, in place."""
+        self.prior.to(device)
+        self.actor.to(device)
+        return self
+
     @torch.inference_mode()
     def noise(
         self, observation: Float[Tensor, "batch observation"], mode: Mode, generator: torch.Generator
@@ -94,17 +100,14 @@ class ExpertPolicy:
         expert: the steered prior.
         seed: seed of the sampled mode.
         mode: overrides the expert's declared mode.
-        device: where the expert's weights are.
     """
 
-    def __init__(
-        self, expert: Expert, seed: int = 0, mode: Mode | None = None, device: str | torch.device = "cpu"
-    ) -> None:
+    def __init__(self, expert: Expert, seed: int = 0, mode: Mode | None = None) -> None:
         self.expert = expert
         self.mode: Mode = mode or expert.mode
         self.chunk_length = expert.prior.noise_shape[0]
         self.generator = torch_generator(seed, "expert")
-        self.device = torch.device(device)
+        self.device = expert.prior.alpha_bar.device
 
     def reset(self, ids: np.ndarray) -> None:
         """Nothing is remembered between decisions."""

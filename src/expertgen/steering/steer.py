@@ -135,7 +135,7 @@ def steer(
 
     Args:
         task: the task; its own simulator is used.
-        prior: the frozen prior.
+        prior: the frozen prior; it is moved to the device.
         config: options.
         seed: the run's seed.
         folder: the stage's folder; until the end it holds `state.safetensors` and the best expert so far.
@@ -151,8 +151,8 @@ def steer(
     result, state_path = folder / "expert.safetensors", folder / "state.safetensors"
     if result.exists():
         state_path.unlink(missing_ok=True)
-        return Expert.load(result)
-    run = _Run(task, prior, config, seed, folder, device)
+        return Expert.load(result).to(device)
+    run = _Run(task, prior.to(device), config, seed, folder, device)
     writer = MetricsWriter(folder, keep_rows=run.rows, tensorboard=tensorboard)
     while not run.finished:
         for row in run.segment():
@@ -164,7 +164,7 @@ def steer(
         run.save(writer.rows)
     (folder / "best.safetensors").replace(result)
     state_path.unlink()
-    return Expert.load(result)
+    return Expert.load(result).to(device)
 
 
 class _Run:
@@ -242,7 +242,7 @@ class _Run:
             for mode in get_args(Mode):
                 actor = copy.deepcopy(self.agent.average_actor)
                 expert = Expert(self.prior, actor, config.agent, config.noise_bound, mode, validated=0.0)
-                policy = ExpertPolicy(expert, self.seed, device=self.device)
+                policy = ExpertPolicy(expert, self.seed)
                 stage = f"validate ({mode})"
                 episodes = yield from run_episodes(env, policy, config.validation_episodes, VALIDATION_SEED, stage)
                 expert.validated = float(np.mean([episode.success for episode in episodes]))
