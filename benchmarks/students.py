@@ -39,7 +39,7 @@ TABLE = Path(__file__).with_suffix(".csv")
 EPISODES = 256
 
 DEFAULT = DistillConfig()
-FEW = replace(DEFAULT, decisions=64)
+FEW = replace(DEFAULT, decisions=64, num_envs=4)
 KINDS = {
     "points": DEFAULT,
     "bc": replace(DEFAULT, alpha_end=1.0),

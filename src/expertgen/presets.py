@@ -20,7 +20,7 @@ PRESETS: dict[str, dict[str, Any]] = {
             "validation_episodes": 16,
             "agent": {"width": 64, "depth": 2},
         },
-        "distill": {"iterations": 2, "decisions": 64, "updates": 20, "final_iterations": 2},
+        "distill": {"iterations": 2, "num_envs": 16, "decisions": 64, "updates": 20, "final_iterations": 2},
         "evaluation": {"episodes": 16, "num_envs": 16, "constant_noises": 8},
     },
 }

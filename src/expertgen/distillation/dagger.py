@@ -52,8 +52,8 @@ class DistillConfig:
     """Times that new decisions are collected and trained on."""
     decisions: int = 256
     """Decisions collected in each iteration, a multiple of num_envs; every one gets the expert's label."""
-    num_envs: int = 16
-    """Environments played side by side."""
+    num_envs: int = 8
+    """Environments played side by side; few enough that each plays through whole episodes in an iteration."""
     alpha_start: float = 1.0
     """The expert's share of the decisions in the first iteration."""
     alpha_end: float = 0.2
