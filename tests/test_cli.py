@@ -136,7 +136,7 @@ def test_a_task_has_its_own_imperfections_unless_others_are_given(tmp_path, monk
 def test_interruption_says_how_to_resume(tmp_path, monkeypatch, capsys):
     def interrupted(config, folder, command):
         folder.mkdir()
-        (folder / "run.json").write_text("{}")
+        (folder / "config.json").write_text("{}")
         raise KeyboardInterrupt
         yield
 
