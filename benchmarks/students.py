@@ -39,11 +39,12 @@ TABLE = Path(__file__).with_suffix(".csv")
 EPISODES = 256
 
 DEFAULT = DistillConfig()
-FEW = replace(DEFAULT, decisions=64, num_envs=4)
+SHORT = replace(DEFAULT, iterations=8, final_iterations=7)
+FEW = replace(SHORT, decisions=64, num_envs=4)
 KINDS = {
     "points": DEFAULT,
     "bc": replace(DEFAULT, alpha_end=1.0),
-    "depth": replace(DEFAULT, sight="depth"),
+    "depth": replace(SHORT, sight="depth"),
     "blind": replace(DEFAULT, sight="blind"),
     "few": FEW,
     "few-bc": replace(FEW, alpha_end=1.0),

@@ -68,6 +68,7 @@ def test_deviations_are_clamped():
     assert float(log_deviation[0, 2]) == LOG_DEVIATION_RANGE[1]
 
 
+@torch.no_grad()
 def test_an_untrained_actor_explores_around_zero():
     actor = TanhGaussianActor(5, 3, 16, 2)
     mean, log_deviation = actor(torch.randn(100, 5))

@@ -48,7 +48,7 @@ class DistillConfig:
         default_factory=lambda: CameraRandomization(position=0.02, rotation=2.0, depth_noise=0.004, point_dropout=0.1)
     )
     """Imperfections of the cameras while it learns."""
-    iterations: int = 8
+    iterations: int = 16
     """Times that new decisions are collected and trained on."""
     decisions: int = 256
     """Decisions collected in each iteration, a multiple of num_envs; every one gets the expert's label."""
@@ -60,7 +60,7 @@ class DistillConfig:
     """The expert's share in the last iteration; 1 makes the whole behaviour cloning."""
     updates: int = 100
     """Gradient steps in each iteration, on all decisions so far."""
-    final_iterations: int = 7
+    final_iterations: int = 10
     """Further iterations without new decisions, in which the learning rate falls."""
     batch_size: int = 64
     """Decisions in a gradient step."""
