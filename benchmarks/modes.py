@@ -5,7 +5,7 @@
 For every expert of `steering.py`: success of the mean and of samples on the same 256 starts; the share of failed
 episodes that are stuck (in the last quarter of the time limit the hand stays within 2 cm); and, for samples, how often
 a start that failed once fails again under other samples. A mode that repeats the same mistake is stuck or fails again;
-a mode that is merely noisy does not.
+a mode that is merely noisy does not. `validations.csv` has the success of both modes while they were learning.
 """
 
 from __future__ import annotations
@@ -21,12 +21,14 @@ from rows import append_row
 from expertgen.evaluation.rollouts import Episode, run_episodes
 from expertgen.pipeline.measure import EVALUATION_SEED
 from expertgen.runs.machine import available_cores, prepare_process
+from expertgen.runs.metrics import read_metrics
 from expertgen.runs.progress import drain
 from expertgen.steering.expert import Expert, ExpertPolicy, Mode
 from expertgen.tasks.registry import get_task, make_env
 from expertgen.tasks.spec import TaskSpec
 
 TABLE = Path(__file__).with_suffix(".csv")
+VALIDATIONS = TABLE.with_name("validations.csv")
 STARTS = 256
 STUCK_RANGE = 0.02
 
@@ -57,9 +59,20 @@ def stuck(task: TaskSpec, episodes: list[Episode]) -> float:
     return float(np.mean([np.ptp(tail, axis=0).max() < STUCK_RANGE for tail in tails])) if tails else float("nan")
 
 
+def validations(runs: Path) -> None:
+    """Writes what both modes reached at every validation of every run."""
+    VALIDATIONS.unlink(missing_ok=True)
+    for folder in sorted(runs.glob("*/expert")):
+        for entry in read_metrics(folder):
+            if "validated_mean" in entry:
+                both = {"mean": entry["validated_mean"], "sampled": entry["validated_sampled"]}
+                append_row(VALIDATIONS, {"run": folder.parent.name, "env_steps": entry["step"], **both})
+
+
 def main(options: Options) -> None:
-    """Writes the table."""
+    """Writes both tables."""
     prepare_process()
+    validations(options.runs)
     TABLE.unlink(missing_ok=True)
     for path in sorted(options.runs.glob("*/expert/expert.safetensors")):
         if (path.parent / "state.safetensors").exists():

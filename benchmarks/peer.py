@@ -5,7 +5,7 @@
     taskset -c 0 python benchmarks/peer.py steering --run runs/peg-insert-side-0     # seconds to 80% success
 
 Seconds are CPU seconds of one process, which are wall seconds on a core of its own, so that a machine that does other
-things, too, favours neither side. Each part measures both sides in turn in one process and adds its rows to `peer.csv`.
+things, too, favours neither side. Each part measures both sides in turn and adds its rows to `peer.csv`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Literal, TypeVar
 
 import gymnasium
@@ -199,11 +200,12 @@ def steering(run: Path, target: float, factors: tuple[float, float]) -> list[dic
     (3 × 2048) and once with ours.
     """
     prior = DiffusionPrior.load(run / "prior" / "prior.safetensors")
-    ours = our_seconds(prior, target, run / "peer")
+    with TemporaryDirectory() as folder:
+        ours = our_seconds(prior, target, Path(folder))
     peers = {}
     for (name, width), factor in zip((("sb3 3x2048", 2048), ("sb3 3x128", 128)), factors, strict=True):
         seconds, best = elsewhere(peer_seconds, run, width, target, factor * ours)
-        peers[name if best >= target else f"{name} (stopped at {best:.0%})"] = seconds
+        peers[name if best >= target else f"{name} (stopped, best {best:.0%})"] = seconds
     return compared(f"{prior.task} to {target:.0%}", "s", ours, peers)
 
 

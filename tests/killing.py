@@ -52,6 +52,15 @@ def finish_killed_at_file_operations(work: Work, folder: Path, seed: int, operat
     raise AssertionError("never finished")
 
 
+def finish_killed(work: Work, folder: Path, seconds: float, moment: str, seed: int) -> None:
+    """Kills the work at random times (`moment` "time") or file operations ("file"), at least once, until it is done."""
+    if moment == "time":
+        kills = finish_killed_at_random_times(work, folder, seconds, seed)
+    else:
+        kills = finish_killed_at_file_operations(work, folder, seed)
+    assert kills >= 1
+
+
 def _nothing(folder: Path) -> None:
     pass
 

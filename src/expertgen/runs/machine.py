@@ -51,11 +51,6 @@ def fast_bfloat16(device: torch.device) -> bool:
     return device.type != "cpu" or torch.cpu.get_capabilities().get("avx512_bf16", False)
 
 
-def autocast(device: torch.device) -> torch.autocast:
-    """Within it, matrix products are in bfloat16 where that is faster than float32, and in float32 elsewhere."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=fast_bfloat16(device))
-
-
 def available_cores() -> int:
     """Number of cores this process may run on (its affinity, not the machine's size)."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
