@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import scipy.special
 import scipy.stats
 import torch
 
@@ -60,7 +59,6 @@ def test_mixture_likelihood_against_torch_distributions_and_in_the_tails():
     # Far out every density underflows in float32; their logarithm does not.
     far = mixture_nll(torch.tensor([0.25, 0.75]).log(), torch.zeros(2), torch.zeros(2), torch.tensor(100.0))
     assert float(far) == pytest.approx(5000 + 0.5 * math.log(2 * math.pi))
-    assert float(scipy.special.logsumexp(np.log([0.25, 0.75]))) == pytest.approx(0.0)
 
 
 def test_variance_bounds_by_hand():
@@ -70,7 +68,7 @@ def test_variance_bounds_by_hand():
     upper = 0.5 - math.log1p(math.exp(4.5))
     expected = -10 + math.log1p(math.exp(upper + 10))
     torch.testing.assert_close(clamped[0, 1], torch.full((2,), expected))
-    assert float(bounds.penalty()) == pytest.approx(BOUND_PENALTY * 2 * 10.5)
+    assert bounds.penalty().item() == pytest.approx(BOUND_PENALTY * 2 * 10.5)
 
 
 def test_the_loss_of_a_gaussian_ensemble_is_its_likelihood_and_the_penalty():
@@ -172,7 +170,7 @@ def test_draws_have_the_moments_of_the_distribution(kind):
         second = (share.exp() * (mean**2 + log_variance.exp())).sum(-1)
         variance = second - (share.exp() * mean).sum(-1) ** 2
     deviation = variance.sqrt() * model.target_scale.deviation
-    tolerance = 5 * float(deviation.max()) / 20000**0.5 + 1e-5
+    tolerance = 5 * deviation.max().item() / 20000**0.5 + 1e-5
     torch.testing.assert_close(state.mean(dim=0), expected[0, 0], atol=tolerance, rtol=0)
     torch.testing.assert_close(state.std(dim=0), deviation[:2], rtol=0.03, atol=1e-5)
     torch.testing.assert_close(reward.std(), deviation[2], rtol=0.03, atol=1e-5)

@@ -27,15 +27,14 @@ def flags(transitions: Transitions, terminated: torch.Tensor) -> Transitions:
     return replace(transitions, terminated=terminated)
 
 
-@pytest.mark.parametrize("task", [task.id for task in locomotion_tasks()])
+@pytest.mark.parametrize("task", [task.id for task in locomotion_tasks() if not task.truncated_observation])
 def test_rules_agree_with_the_simulator(task):
-    # Full actions and small ones: those that fall at once, and those that go on to the time limit where one can.
-    steps = 150 if task.startswith("humanoid") else 600 if task.startswith("ant") else 400
+    # Full actions and small ones: with these, bodies stay up longer, and fall more slowly through the bounds.
+    steps = 130
     data = join(simulated(task, steps, seed=1), simulated(task, steps, seed=2, scale=0.2))
-    assert len(data) >= 4000
+    assert len(data) == 4160
     check_termination(termination_of(task), data)
-    ends = task.removesuffix("-truncated") in ENDS
-    assert bool(data.terminated.any()) == ends
+    assert bool(data.terminated.any()) == (task in ENDS)
     assert not data.terminated.all()
     if task in ("reacher", "pusher"):
         assert data.truncated.any()
@@ -92,7 +91,7 @@ def test_a_learned_rule_finds_rare_ends():
     torch.manual_seed(0)
     rule, train, test = LearnedTermination(2, 1), data(4000, 0), data(2000, 1)
     assert 0.02 < float(train.terminated.float().mean()) < 0.1
-    rule.fit(train, torch.Generator().manual_seed(0))
+    rule.fit(train, torch.Generator().manual_seed(0), steps=300)
     said = rule(test.observation, test.action, test.next_observation)
     clear = (test.next_observation[:, 0] - 1.1).abs() > 0.03
     assert (said == test.terminated)[clear].float().mean() > 0.998
@@ -119,3 +118,4 @@ def test_truncated_tasks_are_the_first_columns_of_the_same_simulation(truncated,
     assert torch.equal(short.next_observation, full.next_observation[:, :columns])
     assert torch.equal(short.reward, full.reward)
     assert torch.equal(short.terminated, full.terminated)
+    check_termination(termination_of(truncated), short)

@@ -156,7 +156,7 @@ class ModelTrainer:
             epoch = max(config.min_epoch_steps, math.ceil(len(train) / config.batch_size))
             epoch = min(epoch, config.max_steps - done)
             losses = [
-                self._step(train[batch], factors[batch], objective, folder)
+                self.step(train[batch], factors[batch], objective, folder)
                 for batch in draw_rows(cumulative, epoch * config.batch_size, generator).split(config.batch_size, 1)
             ]
             done += epoch
@@ -175,6 +175,30 @@ class ModelTrainer:
             "holdout": float(best.error[model.elites].mean()),
         }
 
+    def step(
+        self, batch: Transitions, factors: Float[Tensor, "members batch"], objective: Objective | None, folder: Path
+    ) -> float:
+        """One gradient step on a batch `[members, B, ...]` whose losses are multiplied by `factors` `[members, B]`.
+
+        Returns:
+            the mean loss of the members.
+
+        Raises:
+            TrainingError: if it is not finite; the batch is dumped to `folder`.
+        """
+        per_sample = objective(self.model, batch) if objective else self.model.loss(batch)
+        # Summed over members: they share no parameter, so each has the gradient of its own mean.
+        loss = (factors * per_sample).mean(dim=1).sum()
+        value = loss.item() / self.model.members
+        if not math.isfinite(value):
+            dump = folder / "bad_batch.safetensors"
+            save_checkpoint(dump, "bad-batch", 1, batch.tensors() | {"weight": factors}, {})
+            raise TrainingError(f"the world model's loss is not finite; its batch is in {dump}")
+        self._optimizer.zero_grad()
+        loss.backward()
+        self._optimizer.step()
+        return value
+
     def state(self) -> dict[str, Tensor]:
         """Model and optimizer, as named tensors."""
         return with_prefix("model", self.model.state_dict()) | with_prefix(
@@ -189,20 +213,6 @@ class ModelTrainer:
         """
         load_module(self.model, without_prefix("model", tensors), path)
         load_optimizer(self._optimizer, without_prefix("optimizer", tensors))
-
-    def _step(self, batch: Transitions, factors: Tensor, objective: Objective | None, folder: Path) -> float:
-        per_sample = objective(self.model, batch) if objective else self.model.loss(batch)
-        # Summed over members: they share no parameter, so each has the gradient of its own mean.
-        loss = (factors * per_sample).mean(dim=1).sum()
-        value = loss.item() / self.model.members
-        if not math.isfinite(value):
-            dump = folder / "bad_batch.safetensors"
-            save_checkpoint(dump, "bad-batch", 1, batch.tensors() | {"weight": factors}, {})
-            raise TrainingError(f"the world model's loss is not finite; its batch is in {dump}")
-        self._optimizer.zero_grad()
-        loss.backward()
-        self._optimizer.step()
-        return value
 
     def _checked(self, weights: Tensor | None, transitions: Transitions) -> Tensor:
         if weights is None:
