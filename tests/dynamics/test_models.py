@@ -178,7 +178,7 @@ def test_draws_have_the_moments_of_the_distribution(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_predictions_are_reproducible_and_carry_no_gradient(kind):
-    model, data = randomised(kind), toy(3000, 1)
+    model, data = randomised(kind), toy(2200, 1)
     one, two = (model.predict(data.observation, data.action, generator()) for _ in range(2))
     assert torch.equal(one[0], two[0])
     assert torch.equal(one[1], two[1])
