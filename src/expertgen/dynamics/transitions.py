@@ -34,5 +34,5 @@ class Transitions:
         return len(self.reward)
 
     def __getitem__(self, rows: Any) -> Transitions:
-        """Selects rows by any index of the first dimension; an index `[members, batch]` gives `[members, batch, ...]`."""
+        """Rows by any index of the first dimension; an index `[members, batch]` gives `[members, batch, ...]`."""
         return Transitions(*(getattr(self, field.name)[rows] for field in fields(self)))

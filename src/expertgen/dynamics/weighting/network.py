@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float
@@ -25,7 +26,7 @@ class ScalarNetwork(nn.Module):
         super().__init__()
         sizes = [size_in] + [width] * depth
         self.body = nn.Sequential(
-            *(nn.Sequential(nn.Linear(i, o), nn.SiLU()) for i, o in zip(sizes[:-1], sizes[1:], strict=True))
+            *(nn.Sequential(nn.Linear(size, width), nn.SiLU()) for size, width in pairwise(sizes))
         )
         self.head = nn.Linear(width, 1)
         nn.init.zeros_(self.head.weight)

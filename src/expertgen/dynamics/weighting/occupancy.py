@@ -1,9 +1,8 @@
 """Transition occupancy matching with networks: a discriminator for R, a network for the multiplier, `tom` for the rest.
 
-Departures from the authors' program, each measured or derived: all layers of the discriminator learn, inputs are
-normalised, λ is found in closed form, a termination is followed by the next episode, and a time limit by nothing special.
-There is no target network: with V(s') held fixed the objective has no minimum, since a constant added to the multiplier
-then changes it by (1 - γ) - 1 = -γ times that constant.
+Departures from the authors' program: all layers of the discriminator learn, inputs are normalised, λ is found in closed
+form, a termination is followed by the next episode, and a time limit is no end. There is no target network: with Q(s', π)
+held fixed the objective has no minimum, since a constant c added to Q(s, a) then changes it by (1 - γ) c - c = -γ c.
 """
 
 from __future__ import annotations
@@ -108,8 +107,8 @@ class OccupancyMatching:
     ) -> Float[Tensor, " n"]:
         """Refits ratio and multiplier, both from where they were, and weighs every transition.
 
-        The health has two more figures: `ratio_deviation`, the standard deviation of R, and `correction_deviation`, that
-        of what the multiplier adds to it. Weights whose correction is the larger one are mostly the multiplier's doing.
+        The health has two more figures: `ratio_deviation`, the standard deviation of R, and `correction_deviation`,
+        that of what the multiplier adds to it. Where the correction is larger, the weights are the multiplier's doing.
         """
         self.ratio.fit(transitions)
         log_ratio = self.ratio.log_ratio(transitions)

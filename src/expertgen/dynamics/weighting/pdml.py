@@ -63,8 +63,8 @@ def block_weights(
 class Pdml:
     """Blocks of the buffer, one for each refit, weighted by the inverse distance of their policy to the present one.
 
-    A refit closes a block and keeps a snapshot of the policy, so the buffer must keep every transition. The first block is
-    the warm-up. Until there is a block between it and the newest one, weights are uniform.
+    A refit closes a block and keeps a snapshot of the policy, so the buffer must keep every transition. The first block
+    is the warm-up. Until there is a block between it and the newest one, weights are uniform.
 
     Args:
         generator: source of the states at which policies are compared.

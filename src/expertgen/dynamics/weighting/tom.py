@@ -2,8 +2,8 @@
 
 Source: Transition Occupancy Matching (Ma et al. 2023, https://arxiv.org/abs/2305.12663); derived here in full.
 
-Among the occupancies d(s, a, s') that policy π can have under *some* dynamics, find the one that looks most like π's own
-and stays near the buffer's d_D:
+Among the occupancies d(s, a, s') that policy π can have under *some* dynamics, find the one that looks most like π's
+own and stays near the buffer's d_D:
 
     max_d  E_d[R] - D_f(d || d_D)      with  R = log d^π / d_D  and D_f the KL or the χ² divergence,
     s.t.   Σ_s' d(s, a, s') = (1 - γ) μ0(s) π(a|s) + γ π(a|s) Σ_(s̄, ā) d(s̄, ā, s).                          (flow)
@@ -17,10 +17,10 @@ the Lagrangian dual is a convex problem without constraints,
     KL   min_Q  (1 - γ) E_{s0, a0~π} Q(s0, a0) + log E_{d_D} exp(e_Q),           weights  w = d/d_D ∝ exp(e_Q),
     χ²   min_Q  (1 - γ) E_{s0, a0~π} Q(s0, a0) + min_λ E_{d_D} f*(e_Q - λ) + λ,  weights  w = relu(1 + e_Q - λ),
 
-and a model is trained on the buffer with these weights. λ is the multiplier of Σ d = 1. The flow implies that sum, so λ is
-redundant at the optimum, but not on the way there: a constant c in Q moves e_Q by no more than (1 - γ) c, so gradient
-descent on Q would need 1 / (1 - γ) times as long to find what λ gives in closed form. The log-sum-exp of KL has its
-own λ built in the same way.
+and a model is trained on the buffer with these weights. λ is the multiplier of Σ d = 1. The flow implies that sum, so λ
+is redundant at the optimum, but not on the way there: a constant c in Q moves e_Q by no more than (1 - γ) c, so gradient
+descent on Q would take long to find what λ gives in closed form. The log-sum-exp of KL has its own λ built in the same
+way.
 
 Where π keeps to the flow of states alone, Σ_(a, s') d(s, a, s') = (1 - γ) μ0(s) + γ Σ d(s̄, ā, s), the multiplier is a
 V(s): put V(s) for Q(s, a) everywhere. The functions below do not know the difference.
@@ -55,13 +55,15 @@ def residual(
     Truncation by a time limit is no termination: those rows look ahead like any other.
 
     Args:
-        log_ratio: R(s, a, s'), the log of how much more often the policy makes this transition than the buffer holds it.
+        log_ratio: R(s, a, s'), log of how much more often the policy makes this transition than the buffer holds it.
         value: Q(s, a).
         next_value: Q(s', π), for the true next state, also where the episode ended.
         start_value: Q(s0, π) for a sample of start states.
         terminated: whether the task ended with this transition.
         discount: γ.
-        termination: what follows an end. `"regenerate"`: the next episode, Q(s0, π), so that d sums to 1. `"mask"`: nothing.
+        termination: what follows an end. `"regenerate"`: the next episode, so Q(s0, π), and d sums to 1. `"mask"`:
+            nothing, so 0. That flow loses mass at each end and can sum to 1 only where no weight is left on ends: they
+            are driven towards weight 0. For comparison only.
     """
     after = start_value.mean() if termination == "regenerate" else torch.zeros_like(value[:1]).squeeze(0)
     return log_ratio + discount * torch.where(terminated, after, next_value) - value
@@ -114,19 +116,19 @@ def dual_loss(
 
 
 def log_mean_exp(e: Rows) -> Float[Tensor, ""]:
-    """log E exp(e) without overflow."""
+    """The log of the mean of exp(e), without overflow."""
     top = e.detach().max()
     return (e - top).exp().mean().log() + top
 
 
 def chi_square_weights(e: Rows) -> Rows:
-    """w = relu(1 + e - λ), mean 1: the sparsemax of the residuals times their number."""
+    """χ²: w = relu(1 + e - λ), mean 1; the sparsemax of the residuals times their number."""
     top = e.double().max()  # taken off first, so that equal residuals give 1 and not 1 ± rounding
     return torch.relu(1 + ((e.double() - top) - (sparsemax_shift(e) - top))).to(e.dtype)
 
 
 def kl_weights(e: Rows) -> Rows:
-    """w = exp(e) / E exp(e), mean 1: the softmax of the residuals times their number."""
+    """KL: w = exp(e) / E exp(e), mean 1; the softmax of the residuals times their number."""
     weights = (e.double() - e.double().max()).exp()
     return (weights / weights.mean()).to(e.dtype)
 
@@ -134,9 +136,9 @@ def kl_weights(e: Rows) -> Rows:
 def bounded(weights: Rows, low: float, high: float) -> Rows:
     """The nearest weights (least squares) with mean 1 within [low, high]: clip(w - τ, low, high).
 
-    Clipping alone loses mean 1, and rescaling afterwards breaks the bound again. Here what the clip takes from some rows
-    is dealt evenly to the others, like water poured over them; the level τ is found exactly, by sorting. Weights that are
-    all zero become uniform.
+    Clipping alone loses mean 1, and rescaling afterwards breaks the bound again. Here what the clip takes from some
+    rows is dealt evenly to the others, like water poured over them; the level τ is found exactly, by sorting. Weights
+    that are all zero become uniform.
 
     Args:
         weights: finite numbers, of any mean.
