@@ -15,6 +15,9 @@ from expertgen.errors import UsageError
 _BUFFER_ROWS = 2000
 """Rows of the buffer, drawn at random, that a report looks at."""
 
+_KNOWN = 1e-6
+"""Error, in parts of a target's variance, below which it counts as known."""
+
 COVERAGES = (0.5, 0.8, 0.95)
 """Shares of the predictive distribution whose central intervals are compared with the data."""
 
@@ -36,7 +39,8 @@ class Calibration:
 def target_variance(transitions: Transitions) -> Float[Tensor, " targets"]:
     """The variance of a step's change and of the reward: the unit of all errors here, to be taken from one data set."""
     change = transitions.next_observation - transitions.observation
-    return _columns(change, transitions.reward).double().var(dim=0, correction=0).clamp(min=1e-12).float()
+    variance = _columns(change, transitions.reward).double().var(dim=0, correction=0)
+    return torch.where(variance > 1e-12, variance, 1.0).float()  # a constant is in units of its own, as in the model
 
 
 @torch.no_grad()
@@ -146,13 +150,13 @@ def error_report(
     numbers: dict[str, float] = {}
     for name, data in (("buffer", buffer[drawn]), ("on_policy", on_policy)):
         calibrated = calibration(model, data, generator)
-        numbers[f"{name}/error"] = _geometric(one_step_error(model, data, unit))
-        numbers[f"{name}/squared_residual"] = _geometric(calibrated.squared_residual)
+        numbers[f"{name}/error"] = geometric_mean(one_step_error(model, data, unit))
+        numbers[f"{name}/squared_residual"] = geometric_mean(calibrated.squared_residual)
         for coverage, observed in zip(COVERAGES, calibrated.observed.mean(dim=1).tolist(), strict=True):
             numbers[f"{name}/coverage_{coverage:g}"] = observed
     if len(window_starts(on_policy, horizon, num_envs)):
         last = open_loop_error(model, on_policy, unit, horizon, num_envs)[-1]
-        numbers[f"on_policy/error_{horizon}_steps"] = _geometric(last)
+        numbers[f"on_policy/error_{horizon}_steps"] = geometric_mean(last)
     numbers["on_policy/error_over_buffer"] = numbers["on_policy/error"] / numbers["buffer/error"]
     return numbers
 
@@ -166,5 +170,6 @@ def _columns(state: Tensor, reward: Tensor) -> Tensor:
     return torch.cat([state, reward[:, None]], dim=1)
 
 
-def _geometric(values: Tensor) -> float:
-    return float(values.clamp(min=1e-12).log().mean().exp())
+def geometric_mean(values: Tensor) -> float:
+    """The geometric mean over targets, so that no single one rules it, not even a constant one that is known exactly."""
+    return float((values + _KNOWN).log().mean().exp())

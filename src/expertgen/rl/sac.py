@@ -26,9 +26,9 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from expertgen.errors import UsageError
 from expertgen.rl.networks import CriticEnsemble, TanhGaussianActor
+from expertgen.rl.parts import agent_state, differentiate, load_agent_state
 from expertgen.rl.replay import Batch
 from expertgen.runs.averaging import update_average
-from expertgen.runs.checkpoint import load_module, load_optimizer, optimizer_tensors, with_prefix, without_prefix
 
 
 @dataclass(frozen=True)
@@ -128,13 +128,13 @@ class SacAgent:
             target = batch.reward + batch.discount * next_value
         logits = self.critic(batch.observation, batch.action)
         critic_loss = binary_cross_entropy_with_logits(logits, target.expand_as(logits))
-        _differentiate(critic_loss, self.critic)
+        differentiate(critic_loss, self.critic)
 
         # Actor: mean logit plus entropy.
         temperature = self.log_temperature.detach().exp()
         action, log_density = self.actor.sample(batch.observation, self._normal(len(batch.reward)))
         actor_loss = (temperature * log_density - self.critic(batch.observation, action).mean(dim=0)).mean()
-        _differentiate(actor_loss, self.actor)
+        differentiate(actor_loss, self.actor)
 
         # Temperature: raise it while the policy's entropy is below the target.
         entropy = -log_density.detach().mean()
@@ -164,10 +164,7 @@ class SacAgent:
 
     def state(self) -> dict[str, Tensor]:
         """Everything that learning continues from, as named tensors."""
-        tensors = {"log_temperature": self.log_temperature.detach()}
-        for name, module in self._modules().items():
-            tensors |= with_prefix(name, module.state_dict())
-        return tensors | with_prefix("optimizer", optimizer_tensors(self.optimizer))
+        return agent_state(self._modules(), {"log_temperature": self.log_temperature}, self.optimizer)
 
     def load_state(self, tensors: Mapping[str, Tensor], path: Path) -> None:
         """Restores `state`.
@@ -175,11 +172,8 @@ class SacAgent:
         Raises:
             FileError: naming `path`, if a tensor is missing or of another shape.
         """
-        for name, module in self._modules().items():
-            load_module(module, without_prefix(name, tensors), path)
-        with torch.no_grad():
-            self.log_temperature.copy_(tensors["log_temperature"])
-        load_optimizer(self.optimizer, without_prefix("optimizer", tensors))
+        numbers = {"log_temperature": self.log_temperature}
+        load_agent_state(tensors, path, self._modules(), numbers, self.optimizer)
 
     def _modules(self) -> dict[str, torch.nn.Module]:
         return {
@@ -191,10 +185,3 @@ class SacAgent:
 
     def _normal(self, rows: int) -> Tensor:
         return torch.randn(rows, self.action_size, generator=self.generator, device=self.generator.device)
-
-
-def _differentiate(loss: Tensor, module: torch.nn.Module) -> None:
-    """Sets the gradients of a module's parameters, and of no others that the loss may depend on."""
-    parameters = list(module.parameters())
-    for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
-        parameter.grad = gradient

@@ -1,0 +1,1 @@
+"""Model-based reinforcement learning: backbones that a weighting of the model's data can be tried on."""

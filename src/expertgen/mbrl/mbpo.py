@@ -1,0 +1,329 @@
+"""Model-based policy optimisation (Janner et al. 2019, https://arxiv.org/abs/1906.08253, algorithm 2).
+
+    fill D_env with uniform actions
+    for N epochs
+        for E steps
+            every F steps: weigh D_env for the present policy, train the model on it          (learning.py)
+                           draw M states of D_env, let the policy act k steps in the model, add to D_model
+            act in the environment, add to D_env
+            for G updates: soft actor-critic on a batch of D_model and a little of D_env
+        evaluate
+
+With uniform weights this is MBPO. The weights enter at both places where D_env is used for the model: its training, and
+the states from which rollouts branch.
+
+A run consists of segments: the uniform actions, then the epochs. Each begins from a seeded reset with random streams of
+its own and a refresh of the model, and ends with an atomic save of everything. The episode that is under way at the end
+counts as cut by a time limit. A run that was killed continues at the last segment and ends with the same bits.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from expertgen.dynamics.training import Objective
+from expertgen.dynamics.transitions import TransitionBuffer, Transitions
+from expertgen.errors import TrainingError, UsageError
+from expertgen.mbrl.episodes import Acting, Experience, play_returns
+from expertgen.mbrl.learning import ModelLearner
+from expertgen.mbrl.rollouts import branched_rollouts, concatenate, rollout_length
+from expertgen.rl.replay import Batch
+from expertgen.rl.sac_returns import ReturnSacAgent
+from expertgen.runs.checkpoint import load_checkpoint, save_checkpoint, with_prefix, without_prefix
+from expertgen.runs.metrics import MetricsWriter
+from expertgen.runs.progress import StageProgress
+from expertgen.runs.seeding import derive_seed, torch_generator
+from expertgen.tasks.registry import make_env
+from expertgen.tasks.spec import TaskSpec
+
+VALIDATION_SEED = 555
+"""Environment seed of the evaluations while learning: the same for all runs, used for nothing else."""
+
+
+@dataclass(frozen=True)
+class MbpoConfig:
+    """Model-based policy optimisation."""
+
+    env_steps: int = 60_000
+    """Steps in the environment, exploration included."""
+    exploration_steps: int = 5_000
+    """Steps of uniform actions before anything is learned."""
+    epoch_steps: int = 1_000
+    """Steps of an epoch: between two evaluations and saved states."""
+    model_every: int = 250
+    """Steps between two refreshes of the model."""
+    rollout_starts: int = 20_000
+    """Rollouts begun after each refresh."""
+    rollout_schedule: tuple[int, int, int, int] = (20, 150, 1, 1)
+    """(e0, e1, k0, k1): rollouts have k0 steps until epoch e0 and k1 steps from epoch e1 on."""
+    retain_epochs: int = 1
+    """Epochs for which imagined transitions are kept."""
+    model_capacity: int = 1_000_000
+    """Imagined transitions kept at most."""
+    updates_per_step: int = 20
+    """Gradient steps of the agent for each step in the environment."""
+    batch_size: int = 256
+    """Transitions of a gradient step."""
+    real_ratio: float = 0.05
+    """Share of real transitions in it."""
+    evaluation_episodes: int = 10
+    """Episodes of the evaluation at the end of each epoch."""
+    weight_model: bool = True
+    """Weights count in the model's training."""
+    weight_starts: bool = True
+    """Weights count in the choice of the states from which rollouts branch."""
+
+    def __post_init__(self) -> None:
+        for name in (
+            "env_steps",
+            "exploration_steps",
+            "epoch_steps",
+            "model_every",
+            "rollout_starts",
+            "retain_epochs",
+            "model_capacity",
+            "updates_per_step",
+            "batch_size",
+            "evaluation_episodes",
+        ):
+            if getattr(self, name) < 1:
+                raise UsageError(f"mbpo.{name} must be at least 1, not {getattr(self, name)}")
+        if self.exploration_steps >= self.env_steps:
+            raise UsageError(
+                f"mbpo.exploration_steps ({self.exploration_steps}) must be less than mbpo.env_steps "
+                f"({self.env_steps}), or nothing is ever learnt"
+            )
+        if not 0 <= self.real_ratio < 1:
+            raise UsageError(f"mbpo.real_ratio must lie in [0, 1), not {self.real_ratio}")
+        first, last, shortest, longest = self.rollout_schedule
+        if not (0 <= first < last and 1 <= shortest <= longest):
+            raise UsageError(
+                f"mbpo.rollout_schedule (e0, e1, k0, k1) needs 0 <= e0 < e1 and 1 <= k0 <= k1, not "
+                f"{self.rollout_schedule}"
+            )
+        if longest * self.rollout_starts > self.model_capacity:
+            raise UsageError(
+                f"{self.rollout_starts} rollouts of {longest} steps are more than mbpo.model_capacity "
+                f"({self.model_capacity}) holds; lower mbpo.rollout_starts or the schedule"
+            )
+
+    def retained(self, length: int) -> int:
+        """Imagined transitions to keep while rollouts have `length` steps."""
+        refreshes = math.ceil(self.epoch_steps / self.model_every)
+        return min(self.model_capacity, self.rollout_starts * length * refreshes * self.retain_epochs)
+
+
+def mbpo(
+    task: TaskSpec,
+    agent: ReturnSacAgent,
+    learner: ModelLearner,
+    config: MbpoConfig,
+    seed: int,
+    folder: Path,
+    actor: Acting | None = None,
+    objective: Objective | None = None,
+    tensorboard: bool = False,
+) -> Generator[StageProgress, None, ReturnSacAgent]:
+    """Trains an agent and saves it to `folder/agent.safetensors`.
+
+    Args:
+        task: the task; its own simulator and its own rewards are used.
+        agent: learns in the model.
+        learner: the model, and how its data are weighted.
+        config: options.
+        seed: the run's seed.
+        folder: the stage's folder; until the end it holds `state.safetensors`.
+        actor: acts in the environment instead of the agent: a planner that trusts its value.
+        objective: what the model minimises from the second epoch on; its own loss by default, and before.
+        tensorboard: also write TensorBoard event files.
+
+    Yields:
+        progress with the return of the last evaluation.
+
+    Raises:
+        TrainingError: if a loss or a prediction is not finite; the batch is in `folder/bad_batch.safetensors`. Also if
+            the termination rule disagrees with the simulator.
+    """
+    result, state = folder / "agent.safetensors", folder / "state.safetensors"
+    if result.exists():
+        state.unlink(missing_ok=True)
+        agent.load_state(load_checkpoint(result, "mbrl-agent", 1)[0], result)
+        return agent
+    run = _Run(task, agent, learner, config, seed, folder, actor or agent, objective)
+    writer = MetricsWriter(folder, keep_rows=run.rows, tensorboard=tensorboard)
+    while run.env_steps < config.env_steps:
+        yield from run.epoch(writer) if run.segments else run.explore()
+        run.save(writer.rows)
+    save_checkpoint(result, "mbrl-agent", 1, agent.state(), {"task": task.id})
+    state.unlink()
+    return agent
+
+
+class _Run:
+    """One run between its saved states."""
+
+    def __init__(
+        self,
+        task: TaskSpec,
+        agent: ReturnSacAgent,
+        learner: ModelLearner,
+        config: MbpoConfig,
+        seed: int,
+        folder: Path,
+        actor: Acting,
+        objective: Objective | None,
+    ) -> None:
+        self.task, self.agent, self.learner, self.config = task, agent, learner, config
+        self.seed, self.folder, self.actor, self.objective = seed, folder, actor, objective
+        self.device = str(agent.generator.device)
+        self.imagined = TransitionBuffer(1, task.observation_size, task.action_size, self.device)
+        self.segments = self.env_steps = self.updates = self.rows = 0
+        self.seconds = 0.0
+        self.last_return: float | None = None
+        if (folder / "state.safetensors").exists():
+            self._load()
+
+    def explore(self) -> Generator[StageProgress, None, None]:
+        """Uniform actions."""
+        start, draw = time.monotonic(), torch_generator(self.seed, "mbrl", "explore")
+        steps = self.config.exploration_steps
+        with closing(make_env(self.task, 1)) as env:
+            real = Experience(env, derive_seed(self.seed, "mbrl", "env", 0), self.device)
+            for step in range(steps):
+                action = 2 * torch.rand(1, self.task.action_size, generator=draw) - 1
+                self.learner.add(*real.step(action.to(self.device), last=step == steps - 1))
+        self.learner.check(steps)
+        self.segments, self.env_steps, self.seconds = 1, steps, time.monotonic() - start
+        yield self._progress()
+
+    def epoch(self, writer: MetricsWriter) -> Generator[StageProgress, None, None]:
+        """E steps in the environment, and all learning that belongs to them."""
+        config, learner = self.config, self.learner
+        start, row, sums, learned = time.monotonic() - self.seconds, {}, {}, 0
+        steps = min(config.epoch_steps, config.env_steps - self.env_steps)
+        draw = self._seed_streams()
+        with closing(make_env(self.task, 1)) as env:
+            real = Experience(env, derive_seed(self.seed, "mbrl", "env", self.segments), self.device)
+            for step in range(steps):
+                if step % config.model_every == 0:
+                    row = yield from self._refresh(draw)
+                action = self.actor.act(real.observation)
+                learner.add(*real.step(action, last=step == steps - 1))
+                self.env_steps += 1
+                for batch in self._batches(draw):
+                    health = self._update(batch)
+                    sums = {name: sums.get(name, 0.0) + value for name, value in health.items()}
+                    learned += 1
+                if (step + 1) % config.model_every == 0 or step == steps - 1:
+                    self.updates += learned
+                    self.seconds = time.monotonic() - start
+                    means = {name: float(value) / learned for name, value in sums.items()}
+                    writer.write(self._counts() | means | row)
+                    sums, learned = {}, 0
+                if (step + 1) % 50 == 0 or step == steps - 1:
+                    yield self._progress()
+        learner.check(steps)
+        with closing(make_env(self.task, config.evaluation_episodes)) as env:
+            returns, lengths = play_returns(env, self.actor, VALIDATION_SEED, self.device)
+        self.last_return, self.seconds = float(returns.mean()), time.monotonic() - start
+        evaluation = {"return": self.last_return, "return_deviation": float(returns.std())}
+        writer.write(self._counts() | evaluation | {"episode_steps": float(lengths.mean())})
+        self.segments += 1
+        yield self._progress()
+
+    def save(self, rows: int) -> None:
+        """Saves everything that the next segment continues from."""
+        counters = {name: getattr(self, name) for name in _COUNTERS} | {"rows": rows}
+        tensors: dict[str, Tensor] = {}
+        for name, part in self._parts().items():
+            tensors |= with_prefix(name, part.state())
+        save_checkpoint(self.folder / "state.safetensors", "mbrl-state", 1, tensors, counters)
+
+    def _load(self) -> None:
+        path = self.folder / "state.safetensors"
+        tensors, counters = load_checkpoint(path, "mbrl-state", 1)
+        for name, part in self._parts().items():
+            part.load_state(without_prefix(name, tensors), path)
+        for name, value in counters.items():
+            setattr(self, name, value)
+
+    def _parts(self) -> dict[str, ReturnSacAgent | ModelLearner | TransitionBuffer]:
+        return {"agent": self.agent, "learner": self.learner, "imagined": self.imagined}
+
+    def _seed_streams(self) -> torch.Generator:
+        """Begins the segment's random streams; returns the one of the model's data and of batches."""
+        generators = {"agent": self.agent.generator, "actor": self.actor.generator}
+        for name, generator in (generators | {"weighting": self.learner.generator}).items():
+            generator.manual_seed(derive_seed(self.seed, "mbrl", name, self.segments))
+        return torch_generator(self.seed, "mbrl", "draw", self.segments)
+
+    def _refresh(self, draw: torch.Generator) -> Generator[StageProgress, None, dict[str, Any]]:
+        """Trains the model, then imagines with it; returns figures to log."""
+        config, learner, agent = self.config, self.learner, self.agent
+        real = learner.buffer.all()
+        agent.fit_observation_scale(real.observation)
+        if self.updates == 0:
+            agent.fit_reward_scale(real.reward)
+        epoch = self.segments - 1
+        figures = yield from learner.refresh(agent.policy, draw, self.objective if epoch else None)
+        length = rollout_length(epoch, config.rollout_schedule)
+        imagined = branched_rollouts(
+            learner.model,
+            agent.policy,
+            learner.termination,
+            learner.starts(config.rollout_starts, draw),
+            length,
+            draw,
+            self.folder,
+        )
+        self.imagined.capacity = config.retained(length)
+        self.imagined.add(imagined, torch.zeros_like(imagined.terminated))
+        return figures | {"rollout_length": length, "imagined": len(self.imagined)}
+
+    def _batches(self, draw: torch.Generator) -> Iterator[Batch]:
+        """Draws the batches of one step in the environment, all at once."""
+        config = self.config
+        real_rows = int(config.real_ratio * config.batch_size)
+        mixed = concatenate(
+            _drawn(self.learner.buffer.all(), (config.updates_per_step, real_rows), draw),
+            _drawn(self.imagined.all(), (config.updates_per_step, config.batch_size - real_rows), draw),
+            dim=1,
+        )
+        # A time limit, and the end of a rollout, bootstrap: only the task's own end has no future.
+        discount = self.agent.config.discount * (~mixed.terminated).float()
+        for i in range(config.updates_per_step):
+            batch = mixed[i]
+            yield Batch(batch.observation, batch.action, batch.reward, batch.next_observation, discount[i])
+
+    def _update(self, batch: Batch) -> dict[str, Tensor]:
+        """One gradient step of the agent (TrainingError if a loss is not finite)."""
+        health = self.agent.update(batch)
+        for name in ("critic_loss", "actor_loss"):
+            if not math.isfinite(health[name]):
+                dump = self.folder / "bad_batch.safetensors"
+                save_checkpoint(dump, "bad-batch", 1, vars(batch), {"env_steps": self.env_steps, "metric": name})
+                raise TrainingError(f"{name} is not finite at env step {self.env_steps}; its batch is in {dump}")
+        return health
+
+    def _counts(self) -> dict[str, Any]:
+        return {"step": self.env_steps, "seconds": self.seconds, "updates": self.updates}
+
+    def _progress(self) -> StageProgress:
+        shown = {} if self.last_return is None else {"return": self.last_return}
+        return StageProgress("mbpo", self.env_steps, self.config.env_steps, "env steps", shown)
+
+
+def _drawn(transitions: Transitions, shape: tuple[int, int], generator: torch.Generator) -> Transitions:
+    return transitions[torch.randint(len(transitions), shape, generator=generator).to(transitions.reward.device)]
+
+
+_COUNTERS = ("segments", "env_steps", "updates", "seconds", "last_return")

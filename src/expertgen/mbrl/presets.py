@@ -1,0 +1,63 @@
+"""Settings by task: MBPO's own schedules, with caps that a CPU can keep up with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_LOCOMOTION = {"agent": {"width": 256}, "training": {"max_steps": 600}}
+_FAST: dict[str, Any] = {
+    "agent": {"width": 128},
+    "training": {"max_steps": 400},
+    "mbpo": {
+        "env_steps": 10_000,
+        "exploration_steps": 500,
+        "epoch_steps": 500,
+        "rollout_starts": 10_000,
+        "updates_per_step": 10,
+        "evaluation_episodes": 5,
+    },
+}
+
+
+def _with(base: dict[str, Any], **groups: dict[str, Any]) -> dict[str, Any]:
+    return {name: base.get(name, {}) | groups.get(name, {}) for name in base.keys() | groups.keys()}
+
+
+TASK_PRESETS: dict[str, dict[str, Any]] = {
+    # Target entropies are MBPO's -1, -3, -3, -4, -2, for all dimensions of an action together.
+    "hopper": _with(
+        _LOCOMOTION,
+        agent={"width": 256, "target_entropy": -1 / 3},
+        mbpo={"env_steps": 100_000, "rollout_schedule": (20, 150, 1, 15), "rollout_starts": 15_000},
+    ),
+    "walker2d": _with(_LOCOMOTION, agent={"width": 256, "target_entropy": -3 / 6}),
+    # MBPO takes 40 updates a step here.
+    "half-cheetah": _with(_LOCOMOTION, agent={"width": 256, "target_entropy": -3 / 6}),
+    "ant-truncated": _with(
+        _LOCOMOTION,
+        agent={"width": 256, "target_entropy": -4 / 8},
+        mbpo={"env_steps": 100_000, "rollout_schedule": (20, 100, 1, 25), "rollout_starts": 10_000},
+    ),
+    "humanoid-truncated": _with(
+        _LOCOMOTION,
+        agent={"width": 256, "target_entropy": -2 / 17},
+        model={"width": 400},
+        mbpo={
+            "env_steps": 100_000,
+            "model_every": 1_000,
+            "rollout_schedule": (20, 300, 1, 25),
+            "rollout_starts": 10_000,
+            "retain_epochs": 5,
+        },
+    ),
+    "inverted-double-pendulum": _with(_FAST, mbpo=_FAST["mbpo"] | {"env_steps": 5_000}),
+    "reacher": _FAST,
+    "pusher": _FAST,
+    "swimmer": _FAST,
+}
+"""What a task changes of the defaults, in the form of a run's config.json; see docs/mbrl.md for the table."""
+
+
+def task_preset(task: str) -> dict[str, Any]:
+    """Settings of a task; those of the locomotion tasks where it has none of its own."""
+    return TASK_PRESETS.get(task, _LOCOMOTION)

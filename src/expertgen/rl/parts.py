@@ -1,0 +1,51 @@
+"""What the actor-critic agents share: gradients that stay where they belong, and what learning continues from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from expertgen.errors import FileError
+from expertgen.runs.checkpoint import load_module, load_optimizer, optimizer_tensors, with_prefix, without_prefix
+
+
+def differentiate(loss: Tensor, module: nn.Module) -> None:
+    """Sets the gradients of a module's parameters, and of no others that the loss may depend on."""
+    parameters = list(module.parameters())
+    for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
+        parameter.grad = gradient
+
+
+def agent_state(
+    modules: Mapping[str, nn.Module], numbers: Mapping[str, Tensor], optimizer: torch.optim.Optimizer
+) -> dict[str, Tensor]:
+    """Everything that an agent's learning continues from, as named tensors."""
+    tensors = {name: number.detach() for name, number in numbers.items()}
+    for name, module in modules.items():
+        tensors |= with_prefix(name, module.state_dict())
+    return tensors | with_prefix("optimizer", optimizer_tensors(optimizer))
+
+
+@torch.no_grad()
+def load_agent_state(
+    tensors: Mapping[str, Tensor],
+    path: Path,
+    modules: Mapping[str, nn.Module],
+    numbers: Mapping[str, Tensor],
+    optimizer: torch.optim.Optimizer,
+) -> None:
+    """Restores what `agent_state` gave.
+
+    Raises:
+        FileError: naming `path`, if a tensor is missing or of another shape.
+    """
+    for name, module in modules.items():
+        load_module(module, without_prefix(name, tensors), path)
+    for name, number in numbers.items():
+        if name not in tensors:
+            raise FileError(f"{path}: tensor {name!r} is missing")
+        number.copy_(tensors[name])
+    load_optimizer(optimizer, without_prefix("optimizer", tensors))

@@ -1,0 +1,224 @@
+"""Soft actor-critic for dense rewards: the critic estimates a return, in the rewards' own scale.
+
+Soft actor-critic as published (Haarnoja et al. 2018, https://arxiv.org/abs/1812.05905), equation numbers from there:
+twin critics and their minimum, entropy in the backup, a learned temperature. What is not from there:
+
+- LayerNorm in actor and critics, which keeps values bounded where they are extrapolated.
+- Observations are standardised. The scale is given from outside (`fit_observation_scale`), whenever there are more data.
+- Rewards are divided by one number, found once. Adam moves a weight by about its learning rate, whatever the gradient:
+  a critic would need tens of thousands of steps only to reach a value of 1000. With a learned temperature, the scale of
+  rewards has no other effect.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from expertgen.errors import UsageError
+from expertgen.prior.normalizer import Normalizer
+from expertgen.rl.networks import CriticEnsemble, TanhGaussianActor
+from expertgen.rl.parts import agent_state, differentiate, load_agent_state
+from expertgen.rl.replay import Batch
+from expertgen.runs.averaging import update_average
+
+
+@dataclass(frozen=True)
+class ReturnSacConfig:
+    """Soft actor-critic for dense rewards."""
+
+    width: int = 256
+    """Hidden width of actor and critics."""
+    depth: int = 2
+    """Hidden layers of actor and critics."""
+    critics: int = 2
+    """Critics; target and actor take their minimum."""
+    learning_rate: float = 3e-4
+    """Adam's learning rate, for actor, critics and temperature."""
+    discount: float = 0.99
+    """Discount per step."""
+    target_rate: float = 0.005
+    """Polyak rate of the target critics."""
+    temperature: float = 0.02
+    """Initial entropy temperature, for rewards divided by their scale; it is learned."""
+    target_entropy: float = -0.5
+    """Target entropy of the policy per action dimension."""
+
+    def __post_init__(self) -> None:
+        for name in ("width", "depth", "critics"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"agent.{name} must be at least 1, not {getattr(self, name)}")
+        for name in ("learning_rate", "temperature"):
+            if not getattr(self, name) > 0:
+                raise UsageError(f"agent.{name} must be positive, not {getattr(self, name)}")
+        if not 0 < self.target_rate <= 1:
+            raise UsageError(f"agent.target_rate must lie in (0, 1], not {self.target_rate}")
+        if not 0 <= self.discount < 1:
+            raise UsageError(f"agent.discount must lie in [0, 1), not {self.discount}")
+
+
+class TanhGaussianPolicy(nn.Module):
+    """The actor together with the scale of its observations: a policy that can be copied whole.
+
+    Args:
+        observation_size: D.
+        action_size: A.
+        width: hidden width.
+        depth: hidden layers.
+    """
+
+    def __init__(self, observation_size: int, action_size: int, width: int, depth: int) -> None:
+        super().__init__()
+        self.action_size = action_size
+        self.normalizer = Normalizer(observation_size)
+        self.actor = TanhGaussianActor(observation_size, action_size, width, depth)
+
+    def distribution(
+        self, observation: Float[Tensor, "batch observation"]
+    ) -> tuple[Float[Tensor, "batch action"], Float[Tensor, "batch action"]]:
+        """Mean and log standard deviation of the actions before their tanh."""
+        return self.actor(self.normalizer(observation))
+
+    @torch.no_grad()
+    def sample(
+        self, observation: Float[Tensor, "batch observation"], generator: torch.Generator
+    ) -> Float[Tensor, "batch action"]:
+        """Draws one action in (-1, 1) for each observation."""
+        normal = torch.randn(len(observation), self.action_size, generator=generator, device=generator.device)
+        mean, log_deviation = self.distribution(observation)
+        return (mean + log_deviation.exp() * normal.to(mean.device)).tanh()
+
+
+class ReturnSacAgent:
+    """Policy, critics and temperature with their optimizer; actions lie in (-1, 1).
+
+    Args:
+        observation_size: D.
+        action_size: A.
+        config: options.
+        generator: source of every random number the agent draws (its device is the agent's).
+
+    Attributes:
+        policy: the stochastic policy.
+        reward_scale: what rewards are divided by.
+    """
+
+    def __init__(
+        self, observation_size: int, action_size: int, config: ReturnSacConfig, generator: torch.Generator
+    ) -> None:
+        self.config = config
+        self.generator = generator
+        self.action_size = action_size
+        device = generator.device
+        self.policy = TanhGaussianPolicy(observation_size, action_size, config.width, config.depth).to(device)
+        self.critic = CriticEnsemble(config.critics, observation_size, action_size, config.width, config.depth).to(
+            device
+        )
+        self.target_critic = copy.deepcopy(self.critic).requires_grad_(False)
+        self.log_temperature = torch.tensor(config.temperature, device=device).log().requires_grad_()
+        self.reward_scale = torch.ones((), device=device)
+        self.target_entropy = config.target_entropy * action_size
+        self.optimizer = torch.optim.Adam(
+            [*self.critic.parameters(), *self.policy.parameters(), self.log_temperature],
+            config.learning_rate,
+            fused=True,
+        )
+
+    def fit_observation_scale(self, observation: Float[Tensor, "rows observation"]) -> None:
+        """Standardises observations by these rows from now on."""
+        self.policy.normalizer.load_state_dict(Normalizer.fit(observation).state_dict())
+
+    def fit_reward_scale(self, reward: Float[Tensor, " rows"]) -> None:
+        """Divides rewards by c · their root mean square from now on.
+
+        With c = (1 - γ)^-½ the return of a constant reward is as far above 1 as the reward is below it: neither the
+        value nor what one action adds to it is small beside a step of Adam.
+        """
+        scale = reward.square().mean().sqrt() * (1 - self.config.discount) ** -0.5
+        self.reward_scale.copy_(torch.where(scale > 1e-8, scale, 1.0))
+
+    @torch.inference_mode()
+    def act(
+        self, observation: Float[Tensor, "batch observation"], deterministic: bool = False
+    ) -> Float[Tensor, "batch action"]:
+        """The policy's action: the mode of its Gaussian through tanh, or a sample."""
+        if deterministic:
+            return self.policy.distribution(observation)[0].tanh()
+        return self.policy.sample(observation, self.generator)
+
+    def update(self, batch: Batch) -> dict[str, Tensor]:
+        """One gradient step of critics, policy and temperature.
+
+        Returns:
+            health metrics as detached scalars: `critic_loss`, `actor_loss`, `q` (mean value on the batch, in the unit
+            of rewards), `td_error` (mean absolute, likewise), `entropy` (of the policy, per action dimension),
+            `temperature` (for rewards divided by their scale).
+        """
+        observation, next_observation = map(self.policy.normalizer, (batch.observation, batch.next_observation))
+        temperature = self.log_temperature.detach().exp()
+
+        # Critics, eq. 5 and 6: squared error against the soft value of the next state.
+        with torch.no_grad():
+            next_action, next_log_density = self.policy.actor.sample(next_observation, self._normal(len(batch.reward)))
+            next_value = self.target_critic(next_observation, next_action).amin(dim=0) - temperature * next_log_density
+            target = batch.reward / self.reward_scale + batch.discount * next_value
+        values = self.critic(observation, batch.action)
+        critic_loss = (values - target).square().mean()
+        differentiate(critic_loss, self.critic)
+
+        # Policy, eq. 9.
+        action, log_density = self.policy.actor.sample(observation, self._normal(len(batch.reward)))
+        actor_loss = (temperature * log_density - self.critic(observation, action).amin(dim=0)).mean()
+        differentiate(actor_loss, self.policy)
+
+        # Temperature, eq. 18 (for its logarithm): raise it while the policy's entropy is below the target.
+        entropy = -log_density.detach().mean()
+        self.log_temperature.grad = entropy - self.target_entropy
+
+        self.optimizer.step()
+        update_average(self.target_critic, self.critic, self.config.target_rate)
+        return {
+            "critic_loss": critic_loss.detach(),
+            "actor_loss": actor_loss.detach(),
+            "q": values.detach().mean() * self.reward_scale,
+            "td_error": (values.detach() - target).abs().mean() * self.reward_scale,
+            "entropy": entropy / self.action_size,
+            "temperature": temperature,
+        }
+
+    def values(self, observation: Float[Tensor, "batch observation"]) -> Float[Tensor, "critics batch"]:
+        """Each critic's value of the policy's mode, in the unit of rewards; differentiable by the observation."""
+        normalized = self.policy.normalizer(observation)
+        return self.critic(normalized, self.policy.actor(normalized)[0].tanh()) * self.reward_scale
+
+    @torch.no_grad()
+    def value(self, observation: Float[Tensor, "batch observation"]) -> Float[Tensor, " batch"]:
+        """The smallest critic's value of the policy's mode, in the unit of rewards."""
+        return self.values(observation).amin(dim=0)
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything that learning continues from, as named tensors."""
+        return agent_state(self._modules(), self._numbers(), self.optimizer)
+
+    def load_state(self, tensors: Mapping[str, Tensor], path: Path) -> None:
+        """Restores `state`.
+
+        Raises:
+            FileError: naming `path`, if a tensor is missing or of another shape.
+        """
+        load_agent_state(tensors, path, self._modules(), self._numbers(), self.optimizer)
+
+    def _modules(self) -> dict[str, nn.Module]:
+        return {"policy": self.policy, "critic": self.critic, "target_critic": self.target_critic}
+
+    def _numbers(self) -> dict[str, Tensor]:
+        return {"log_temperature": self.log_temperature, "reward_scale": self.reward_scale}
+
+    def _normal(self, rows: int) -> Tensor:
+        return torch.randn(rows, self.action_size, generator=self.generator, device=self.generator.device)
