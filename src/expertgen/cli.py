@@ -22,6 +22,8 @@ from expertgen.demos.collect import CollectConfig
 from expertgen.demos.describe import describe
 from expertgen.demos.store import DemoSet
 from expertgen.errors import ExpertgenError, FileError, UsageError, nearest
+from expertgen.mbrl.run import MbrlConfig, run_mbrl
+from expertgen.mbrl.run import default_settings as mbrl_settings
 from expertgen.pipeline.inputs import collect_demos, read_demos
 from expertgen.pipeline.measure import EVALUATION_SEED, evaluate_run
 from expertgen.pipeline.run import run
@@ -38,6 +40,7 @@ Parsed = TypeVar("Parsed")
 CONSOLE = Console()
 
 EXAMPLE_TASK = "peg-insert-side"
+EXAMPLE_MBRL_TASK = "inverted-double-pendulum"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -86,6 +89,22 @@ def demos_verb(words: list[str]) -> None:
     if not words or words[0] not in actions:
         raise UsageError("expertgen demos takes one of: collect TASK, import TASK FILE, show FILE")
     actions[words[0]](words[1:])
+
+
+def mbrl_verb(words: list[str]) -> None:
+    """Learn a task with dense rewards in a world model whose data are weighted."""
+    folder, config = _resolve_mbrl(words)
+    try:
+        results = follow(run_mbrl(config, folder, shlex.join(["expertgen", "mbrl", *words])), CONSOLE)
+    except (KeyboardInterrupt, ExpertgenError):
+        if (folder / "config.json").exists():
+            print(f"expertgen: stopped; continue with: expertgen mbrl --resume {folder}", file=sys.stderr)
+        raise
+    table = Table("task", "weighting", "return", "deviation", "episodes", "env steps", "seconds")
+    numbers = (f"{results['return']:.4g}", f"{results['return_deviation']:.3g}", str(results["episodes"]))
+    table.add_row(config.task, config.weighting, *numbers, f"{results['env_steps']:,}", f"{results['seconds']:,.0f}")
+    CONSOLE.print(table)
+    CONSOLE.print(f"results  {folder / 'results.json'}")
 
 
 def eval_verb(words: list[str]) -> None:
@@ -151,6 +170,7 @@ VERBS: dict[str, Callable[[list[str]], None]] = {
     "prior": prior_verb,
     "steer": steer_verb,
     "distill": distill_verb,
+    "mbrl": mbrl_verb,
     "eval": eval_verb,
     "report": report_verb,
     "tasks": tasks_verb,
@@ -190,6 +210,39 @@ def _run(words: list[str], verb: str, fixed: dict[str, Any]) -> None:
     CONSOLE.print(f"report   {write_report(folder)}\nresults  {folder / 'results.json'}")
 
 
+@dataclass(frozen=True)
+class _MbrlOptions:
+    """Settings come from the task's preset, then the file, then the flags; later ones win."""
+
+    settings: Annotated[MbrlConfig, tyro.conf.arg(name="")]
+    """How everything is done."""
+    task: Annotated[str | None, tyro.conf.Positional] = None
+    """Task id; `expertgen tasks` lists them."""
+    config: Path | None = None
+    """YAML file with settings, in the form of a run's config.json."""
+    out: Path | None = None
+    """Run folder to create; by default runs/mbrl-TASK-WEIGHTING-SEED."""
+    resume: Path | None = None
+    """Run folder to continue; needs nothing else."""
+
+
+def _resolve_mbrl(words: list[str]) -> tuple[Path, MbrlConfig]:
+    """Returns the run folder and the settings that the command line means."""
+    # Parsed twice: the first time for file and task, the second time with what they say as the defaults.
+    options = _parse(_MbrlOptions, words, "mbrl", _MbrlOptions(MbrlConfig(EXAMPLE_MBRL_TASK)))
+    if options.resume is not None:
+        saved = _saved_settings(options.resume, options.task)
+        return options.resume, overlay(MbrlConfig(str(saved["task"]), termination="learned"), saved)
+    file = read_yaml(options.config) if options.config is not None else {}
+    task = options.task or file.get("task")
+    if task is None:
+        raise UsageError(f"which task? For example: expertgen mbrl {EXAMPLE_MBRL_TASK}; `expertgen tasks` lists them")
+    settings = overlay(mbrl_settings(str(task)), {**file, "task": str(task)})
+    settings = _parse(_MbrlOptions, words, "mbrl", replace(options, settings=settings)).settings
+    name = f"mbrl-{get_task(settings.task).id}-{settings.weighting}-{settings.seed}"
+    return _new_folder(options.out or _free(Path("runs") / name)), settings
+
+
 def _resolve(words: list[str], verb: str, fixed: dict[str, Any]) -> tuple[Path, RunConfig]:
     """Returns the run folder and the settings that the command line means."""
     # Parsed twice: the first time for preset, file and task, the second time with what they say as the defaults.
@@ -205,19 +258,29 @@ def _resolve(words: list[str], verb: str, fixed: dict[str, Any]) -> tuple[Path, 
         settings = overlay(settings, changes)
     settings = _parse(_RunOptions, words, verb, replace(options, settings=settings)).settings
     folder = options.out or _free(Path("runs") / f"{get_task(settings.task).id}-{settings.seed}")
+    return _new_folder(folder), settings
+
+
+def _new_folder(folder: Path) -> Path:
     _check_writable(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"--out {folder} exists already; choose another, or continue it with --resume {folder}")
-    return folder, settings
+    return folder
 
 
 def _resumed(folder: Path, task: str | None) -> tuple[Path, RunConfig]:
+    saved = _saved_settings(folder, task)
+    return folder, overlay(RunConfig(str(saved["task"])), saved)
+
+
+def _saved_settings(folder: Path, task: str | None) -> dict[str, Any]:
+    """The settings that a run was started with."""
     if not (folder / "config.json").exists():
         raise FileError(f"--resume {folder}: no config.json there, so it is not a run folder")
     saved = read_yaml(folder / "config.json")
     if task is not None and task != saved.get("task"):
         raise UsageError(f"--resume {folder} is a run of {saved.get('task')!r}, not of {task!r}")
-    return folder, overlay(RunConfig(str(saved.get("task"))), saved)
+    return saved
 
 
 def _free(folder: Path) -> Path:

@@ -171,5 +171,5 @@ def _columns(state: Tensor, reward: Tensor) -> Tensor:
 
 
 def geometric_mean(values: Tensor) -> float:
-    """The geometric mean over targets, so that no single one rules it, not even a constant one that is known exactly."""
+    """The geometric mean over targets, so that no single one rules it, not even a constant one, known exactly."""
     return float((values + _KNOWN).log().mean().exp())

@@ -298,11 +298,12 @@ class _Run:
             _drawn(self.imagined.all(), (config.updates_per_step, config.batch_size - real_rows), draw),
             dim=1,
         )
+        columns = mixed.tensors()
         # A time limit, and the end of a rollout, bootstrap: only the task's own end has no future.
-        discount = self.agent.config.discount * (~mixed.terminated).float()
+        columns["discount"] = self.agent.config.discount * (~columns.pop("terminated")).float()
+        del columns["truncated"]
         for i in range(config.updates_per_step):
-            batch = mixed[i]
-            yield Batch(batch.observation, batch.action, batch.reward, batch.next_observation, discount[i])
+            yield Batch(**{name: column[i] for name, column in columns.items()})
 
     def _update(self, batch: Batch) -> dict[str, Tensor]:
         """One gradient step of the agent (TrainingError if a loss is not finite)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Literal
 
 import torch
@@ -59,7 +60,7 @@ def make_weighting(
         case "pdml":
             return Pdml(generator)
         case "pmer":
-            return Pmer(lambda transitions: squared_error(model, transitions), limits=replace(limits, mix=limits.mix / 2))
+            return Pmer(partial(squared_error, model), limits=replace(limits, mix=limits.mix / 2))
     density = DensityRatio(observation_size, action_size, ratio or DensityRatioConfig(), generator)
     if name == "discriminator":
         return Discriminator(density, limits)

@@ -4,7 +4,7 @@ Soft actor-critic as published (Haarnoja et al. 2018, https://arxiv.org/abs/1812
 twin critics and their minimum, entropy in the backup, a learned temperature. What is not from there:
 
 - LayerNorm in actor and critics, which keeps values bounded where they are extrapolated.
-- Observations are standardised. The scale is given from outside (`fit_observation_scale`), whenever there are more data.
+- Observations are standardised. The scale is given from outside (`fit_observation_scale`) when there are more data.
 - Rewards are divided by one number, found once. Adam moves a weight by about its learning rate, whatever the gradient:
   a critic would need tens of thousands of steps only to reach a value of 1000. With a learned temperature, the scale of
   rewards has no other effect.
