@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from expertgen.dynamics.model import ModelConfig
+from expertgen.dynamics.termination import TERMINATIONS
 from expertgen.dynamics.training import ModelTrainingConfig
 from expertgen.dynamics.weighting.density_ratio import DensityRatioConfig
 from expertgen.dynamics.weighting.occupancy import OccupancyConfig
@@ -42,7 +43,7 @@ class HoldEnv(TaskEnv):
         ids = self._episodes.running()
         point = self._episodes.reset_result()[0][ids] + SPEED * self._episodes.actions(actions, ids)
         lost = lost_points(point)
-        reward = -np.linalg.norm(point, axis=1) - 5 * lost
+        reward = -np.linalg.norm(point, axis=1) - 10 * lost
         self._episodes.record(ids, point, reward, np.zeros(len(ids), bool), lost)
         return self._episodes.step_result()
 
@@ -54,6 +55,9 @@ def lost_points(point):
 def lost(observation, action, next_observation):
     """The termination rule."""
     return (next_observation.abs() > EDGE).any(dim=-1)
+
+
+TERMINATIONS[TASK.id] = lost
 
 
 class Exact:
@@ -84,7 +88,6 @@ class Towards:
 
 LEARNS = MbrlConfig(
     "tests.mbrl.toy:TASK",
-    termination="learned",
     final_episodes=32,
     mbpo=MbpoConfig(
         env_steps=300,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from expertgen.dynamics.transitions import Transitions
 from expertgen.tasks.environment import TaskEnv
 
 
+@runtime_checkable
 class Acting(Protocol):
     """Whatever chooses actions: an agent, or a planner.
 

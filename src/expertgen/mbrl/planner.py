@@ -13,10 +13,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from expertgen.dynamics.model import DynamicsModel
 from expertgen.dynamics.termination import Termination
 from expertgen.dynamics.weighting.interface import Policy
 from expertgen.errors import UsageError
+from expertgen.mbrl.rollouts import Predictor
 
 Value = Callable[[Float[Tensor, "batch observation"]], Float[Tensor, " batch"]]
 """What is still to come from a state."""
@@ -73,7 +73,7 @@ class Planner:
 
     def __init__(
         self,
-        model: DynamicsModel,
+        model: Predictor,
         termination: Termination,
         config: PlannerConfig,
         action_size: int,

@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from expertgen.dynamics.model import DynamicsModel
 from expertgen.dynamics.termination import Termination
 from expertgen.dynamics.training import draw_rows
 from expertgen.dynamics.transitions import Transitions
 from expertgen.dynamics.weighting.interface import Policy
 from expertgen.errors import TrainingError
 from expertgen.runs.checkpoint import save_checkpoint
+
+
+@runtime_checkable
+class Predictor(Protocol):
+    """All that is asked of a model to imagine with it; every `DynamicsModel` has it."""
+
+    def predict(
+        self,
+        observation: Float[Tensor, "batch observation"],
+        action: Float[Tensor, "batch action"],
+        generator: torch.Generator,
+    ) -> tuple[Float[Tensor, "batch observation"], Float[Tensor, " batch"]]:
+        """Draws next observations and rewards."""
+        ...
 
 
 def rollout_length(epoch: int, schedule: tuple[int, int, int, int]) -> int:
@@ -40,7 +54,7 @@ def draw_starts(
 
 
 def branched_rollouts(
-    model: DynamicsModel,
+    model: Predictor,
     policy: Policy,
     termination: Termination,
     start: Float[Tensor, "starts observation"],
@@ -51,7 +65,7 @@ def branched_rollouts(
     """Lets the policy act in the model; a row that terminates leaves.
 
     Args:
-        model: predicts; rows are dealt over its elites anew at every step.
+        model: predicts; an ensemble deals the rows over its elites anew at every step.
         policy: acts.
         termination: says when an imagined episode ends.
         start: where rollouts begin.
