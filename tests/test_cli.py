@@ -28,6 +28,14 @@ REFUSED = {
     "unknown device": (["run", "assembly", "--device", "abacus"], "device 'abacus' cannot be used"),
     "missing file": (["prior", "assembly", "--demos-file", "nowhere.h5"], "demos_file: nowhere.h5 does not exist"),
     "resume nothing": (["run", "--resume", "nowhere"], "it is not a run folder"),
+    "mbrl, no task": (["mbrl"], "which task? For example: expertgen mbrl inverted-double-pendulum"),
+    "mbrl, unknown task": (["mbrl", "hoper"], "did you mean 'hopper'"),
+    "mbrl, unknown weighting": (["mbrl", "hopper", "--weighting", "tom"], "invalid choice"),
+    "mbrl, no termination rule": (["mbrl", "assembly", "--termination", "rule"], "--termination learned"),
+    "mbrl, planner": (["mbrl", "hopper", "--planner.horizon", "0"], "planner.horizon must be at least 1, not 0"),
+    "mbrl, long rollouts": (["mbrl", "hopper", "--mbpo.model-capacity", "999"], "15000 rollouts of 15 steps are more"),
+    "mbrl, unknown setting in file": (["mbrl", "hopper", "--config", "text.yaml"], "unknown setting 'steer'"),
+    "mbrl, resume nothing": (["mbrl", "--resume", "nowhere"], "it is not a run folder"),
     "no demos action": (["demos"], "expertgen demos takes one of"),
     "not HDF5": (["demos", "show", "text.yaml"], "text.yaml"),
     "no run to report": (["report", "."], "is not a run folder"),
@@ -175,3 +183,24 @@ def test_expert_files_hold_their_prior(tmp_path):
     loaded = Expert.load(tmp_path / "expert.safetensors")
     assert loaded.prior.task == "assembly"
     assert loaded.validated == 0.9
+
+
+def test_mbrl_from_the_command_line_learns_resumes_and_says_where_the_results_are(tmp_path, capsys):
+    small = (
+        "--mbpo.env-steps 520 --mbpo.epoch-steps 20 --mbpo.rollout-starts 30 "
+        "--mbpo.updates-per-step 1 --mbpo.batch-size 16 --mbpo.evaluation-episodes 2 --final-episodes 2 "
+        "--agent.width 8 --model.width 8 --training.max-steps 5 --training.min-epoch-steps 5"
+    )
+    folder = tmp_path / "run"
+    assert main(["mbrl", "reacher", "--weighting", "recency", "--seed", "3", "--out", str(folder), *small.split()]) == 0
+    said = capsys.readouterr().out
+    assert "recency" in said
+    results = json.loads((folder / "results.json").read_text())
+    assert (results["task"], results["weighting"], results["seed"]) == ("reacher", "recency", 3)
+    assert (results["env_steps"], results["updates"], results["episode_steps"]) == (520, 20, 50)
+    (folder / "results.json").unlink()
+    assert main(["mbrl", "--resume", str(folder)]) == 0
+    again = json.loads((folder / "results.json").read_text())
+    assert again["return"] == results["return"]
+    assert main(["mbrl", "hopper", "--resume", str(folder)]) == 2
+    assert "is a run of 'reacher', not of 'hopper'" in capsys.readouterr().err

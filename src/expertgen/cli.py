@@ -22,6 +22,7 @@ from expertgen.demos.collect import CollectConfig
 from expertgen.demos.describe import describe
 from expertgen.demos.store import DemoSet
 from expertgen.errors import ExpertgenError, FileError, UsageError, nearest
+from expertgen.mbrl.mbpo import MbpoConfig
 from expertgen.mbrl.run import MbrlConfig, run_mbrl
 from expertgen.mbrl.run import default_settings as mbrl_settings
 from expertgen.pipeline.inputs import collect_demos, read_demos
@@ -228,8 +229,10 @@ class _MbrlOptions:
 
 def _resolve_mbrl(words: list[str]) -> tuple[Path, MbrlConfig]:
     """Returns the run folder and the settings that the command line means."""
-    # Parsed twice: the first time for file and task, the second time with what they say as the defaults.
-    options = _parse(_MbrlOptions, words, "mbrl", _MbrlOptions(MbrlConfig(EXAMPLE_MBRL_TASK)))
+    # Parsed twice: the first time for file and task, the second time with what they say as the defaults. The first
+    # time, no default may contradict a flag that fits the task's own settings.
+    anything = MbpoConfig(env_steps=2**40, exploration_steps=1, rollout_starts=1, model_capacity=2**40)
+    options = _parse(_MbrlOptions, words, "mbrl", _MbrlOptions(MbrlConfig(EXAMPLE_MBRL_TASK, mbpo=anything)))
     if options.resume is not None:
         saved = _saved_settings(options.resume, options.task)
         return options.resume, overlay(MbrlConfig(str(saved["task"]), termination="learned"), saved)

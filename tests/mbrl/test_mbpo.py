@@ -35,7 +35,7 @@ def agent_bytes(folder):
 
 def test_learns_the_toy(tmp_path):
     results = run(tmp_path, LEARNS)
-    assert results["return"] > -4.0, "standing still gives -8.2, the best possible -1.2"
+    assert results["return"] > 5.0, "standing still gives 1.8, the best possible 8.8"
     assert results["env_steps"] == 300
     assert results["updates"] == 600
     assert json.loads((tmp_path / "results.json").read_text()) == results
@@ -57,11 +57,11 @@ def test_learns_the_toy(tmp_path):
 def test_weights_that_say_nothing_reproduce_uniform_mbpo_bit_for_bit(tmp_path, monkeypatch):
     run(tmp_path / "uniform")
     run(tmp_path / "mix", weighting="tom-chi2", limits=Limits(mix=0.0))
-    monkeypatch.setattr(DensityRatio, "log_ratio", lambda self, transitions: torch.full_like(transitions.reward, 0.7))
-    run(tmp_path / "constant", weighting="discriminator")
+    with monkeypatch.context() as patched:
+        patched.setattr(DensityRatio, "log_ratio", lambda self, transitions: torch.full_like(transitions.reward, 0.7))
+        run(tmp_path / "constant", weighting="discriminator")
     for name in ("mix", "constant"):
         assert agent_bytes(tmp_path / name) == agent_bytes(tmp_path / "uniform")
-    monkeypatch.undo()
     run(tmp_path / "tom", weighting="tom-chi2")
     assert agent_bytes(tmp_path / "tom") != agent_bytes(tmp_path / "uniform")
 

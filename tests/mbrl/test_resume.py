@@ -5,15 +5,17 @@ from pathlib import Path
 
 import pytest
 
+from expertgen.dynamics.termination import TERMINATIONS
 from expertgen.mbrl.run import run_mbrl
 from expertgen.runs.files import read_json
 from expertgen.runs.metrics import read_metrics
 from expertgen.runs.progress import drain
 from tests.killing import finish, finish_killed
-from tests.mbrl.toy import TINY
+from tests.mbrl.toy import TASK, TINY, lost
 
 
 def work(folder: Path) -> None:
+    TERMINATIONS[TASK.id] = lost  # in a process of its own
     drain(run_mbrl(replace(TINY, weighting="tom-chi2"), folder, "expertgen mbrl toy"))
 
 

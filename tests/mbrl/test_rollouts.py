@@ -23,7 +23,7 @@ def test_rows_leave_where_they_terminate(tmp_path):
     torch.testing.assert_close(imagined.next_observation[:, 0], torch.tensor([0.9, 1.3, 1.1, 1.3]))
     assert imagined.terminated.tolist() == [False, True, False, True]
     assert not imagined.truncated.any(), "the end of a rollout is no end of an episode"
-    torch.testing.assert_close(imagined.reward, -imagined.next_observation.norm(dim=1))
+    torch.testing.assert_close(imagined.reward, 1 - imagined.next_observation.norm(dim=1))
 
 
 def test_a_rollout_ends_after_its_length(tmp_path):

@@ -43,7 +43,7 @@ class HoldEnv(TaskEnv):
         ids = self._episodes.running()
         point = self._episodes.reset_result()[0][ids] + SPEED * self._episodes.actions(actions, ids)
         lost = lost_points(point)
-        reward = -np.linalg.norm(point, axis=1) - 10 * lost
+        reward = 1 - np.linalg.norm(point, axis=1)
         self._episodes.record(ids, point, reward, np.zeros(len(ids), bool), lost)
         return self._episodes.step_result()
 
@@ -57,6 +57,7 @@ def lost(observation, action, next_observation):
     return (next_observation.abs() > EDGE).any(dim=-1)
 
 
+# For the settings below; whoever uses them registers it again (conftest.py), so that no other test sees it.
 TERMINATIONS[TASK.id] = lost
 
 
@@ -70,7 +71,7 @@ class Exact:
     def predict(self, observation, action, generator):
         self.rows.append(len(observation))
         point = observation + self.gain * SPEED * action
-        return point, -point.norm(dim=1)
+        return point, 1 - point.norm(dim=1)
 
 
 class Towards:
@@ -130,3 +131,5 @@ TINY = replace(
     tom=replace(LEARNS.tom, steps=3),
 )
 """Does everything a few times and learns nothing."""
+
+del TERMINATIONS[TASK.id]

@@ -1,4 +1,4 @@
-"""Soft actor-critic for returns: one update by hand, the losses of Stable-Baselines3, a toy, and the same bits again."""
+"""Soft actor-critic for returns: one update by hand, the losses of Stable-Baselines3, a toy, the same bits again."""
 
 from types import SimpleNamespace
 from unittest.mock import MagicMock

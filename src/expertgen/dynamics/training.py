@@ -51,6 +51,8 @@ class ModelTrainingConfig:
     """Adam's learning rate."""
     weight_decay: float = 1e-5
     """Coefficient of the squared weights in the loss."""
+    gradient_bound: float = 100.0
+    """Longest gradient of a member: an impact that no member thought possible must not undo what it has learned."""
     holdout: float = 0.1
     """Share of the rows that is kept for early stopping and the choice of elites."""
     bootstrap: bool = True
@@ -72,8 +74,9 @@ class ModelTrainingConfig:
         for name in ("batch_size", "min_epoch_steps", "max_steps", "patience"):
             if getattr(self, name) < 1:
                 raise UsageError(f"training.{name} must be at least 1, not {getattr(self, name)}")
-        if not self.learning_rate > 0:
-            raise UsageError(f"training.learning_rate must be positive, not {self.learning_rate}")
+        for name in ("learning_rate", "gradient_bound"):
+            if not getattr(self, name) > 0:
+                raise UsageError(f"training.{name} must be positive, not {getattr(self, name)}")
         if not self.weight_decay >= 0:
             raise UsageError(f"training.weight_decay must not be negative, but is {self.weight_decay}")
         for name in ("holdout", "improvement"):
@@ -148,7 +151,7 @@ class ModelTrainer:
         in_loss = config.weights == "loss"
         cumulative = (counts if in_loss else counts * weights).double().cumsum(dim=1)
         factors = weights if in_loss else torch.ones_like(weights)
-        best = Best(model, holdout, holdout_weights)
+        best = Best(model, holdout, holdout_weights, objective)
         first = reference = best.error
         done = stale = 0
         losses: list[float] = []
@@ -196,6 +199,7 @@ class ModelTrainer:
             raise TrainingError(f"the world model's loss is not finite; its batch is in {dump}")
         self._optimizer.zero_grad()
         loss.backward()
+        shorten_gradients(list(self.model.parameters()), self.config.gradient_bound)
         self._optimizer.step()
         return value
 
@@ -224,6 +228,16 @@ class ModelTrainer:
         return weights
 
 
+@torch.no_grad()
+def shorten_gradients(parameters: list[torch.nn.Parameter], bound: float) -> None:
+    """Shortens each member's gradient to `bound`; the parameters' first dimension is the member."""
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    squares = torch.stack([g.flatten(1).square().sum(dim=1) for g in gradients]).sum(dim=0)
+    factor = (bound / squares.sqrt().clamp(min=1e-12)).clamp(max=1)
+    for gradient in gradients:
+        gradient.mul_(factor.view(-1, *[1] * (gradient.dim() - 1)))
+
+
 class Best:
     """The best weights of each member so far, by its error on the holdout.
 
@@ -231,15 +245,21 @@ class Best:
         error: `[members]`, the lowest error of each.
     """
 
-    def __init__(self, model: DynamicsModel, holdout: Transitions, weights: Float[Tensor, " rows"]) -> None:
-        self._model, self._holdout, self._weights = model, holdout, weights
+    def __init__(
+        self,
+        model: DynamicsModel,
+        holdout: Transitions,
+        weights: Float[Tensor, " rows"],
+        objective: Objective | None = None,
+    ) -> None:
+        self._model, self._holdout = model, (holdout, weights, objective)
         self._parameters = [parameter.detach().clone() for parameter in model.parameters()]
-        self.error = holdout_error(model, holdout, weights)
+        self.error = holdout_error(model, *self._holdout)
 
     @torch.no_grad()
     def update(self) -> None:
         """Keeps the present weights of the members that have become better."""
-        error = holdout_error(self._model, self._holdout, self._weights)
+        error = holdout_error(self._model, *self._holdout)
         better = error < self.error
         self.error = torch.where(better, error, self.error)
         for kept, parameter in zip(self._parameters, self._model.parameters(), strict=True):
@@ -254,19 +274,28 @@ class Best:
 
 @torch.no_grad()
 def holdout_error(
-    model: DynamicsModel, holdout: Transitions, weights: Float[Tensor, " rows"]
+    model: DynamicsModel, holdout: Transitions, weights: Float[Tensor, " rows"], objective: Objective | None = None
 ) -> Float[Tensor, " members"]:
-    """The geometric mean over targets of the mean squared error, of each member, in squared deviations.
+    """The geometric mean over rows and targets of the squared error, of each member, in squared deviations.
 
-    The arithmetic mean would be ruled by one heavy-tailed target that cannot be predicted, and hide progress in all
-    the others.
+    With an objective of its own a model is judged by that: by its mean, since it may be negative.
+
+    An arithmetic mean is ruled by what cannot be predicted: over targets, by one with heavy tails; over rows, by a few
+    impacts among hundreds of smooth steps. Either would hide all progress elsewhere, and early stopping would put the
+    old weights back, event after event.
     """
-    total = torch.zeros(model.members, model.targets, device=weights.device)
+    total = torch.zeros(model.members, device=weights.device)
     for rows in torch.arange(len(holdout), device=weights.device).split(_EVALUATED):
         part = holdout[rows]
-        residual = model.mean(model(part.observation, part.action)) - model.target(part)
-        total += (weights[rows][:, None] * residual.square()).sum(dim=1)
-    return (total / weights.sum() + _ERROR_FLOOR).log().mean(dim=1).exp()
+        if objective is None:
+            residual = model.mean(model(part.observation, part.action)) - model.target(part)
+            error = (residual.square() + _ERROR_FLOOR).log().mean(dim=-1)
+        else:
+            same = {name: tensor.expand(model.members, *tensor.shape) for name, tensor in part.tensors().items()}
+            error = objective(model, Transitions(**same))
+        total += error @ weights[rows]
+    mean = total / weights.sum()
+    return mean.exp() if objective is None else mean
 
 
 def draw_rows(
