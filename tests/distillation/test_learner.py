@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
 
+from expertgen.distillation.augment import augmented
 from expertgen.distillation.learner import Learner
 from expertgen.distillation.student import StudentSpec
 from expertgen.errors import FileError, TrainingError
 from expertgen.runs.seeding import torch_generator
 from expertgen.vision.points import Workspace
+from expertgen.vision.randomize import CameraRandomization
 
 SPEC = StudentSpec("toy", "points", (), 48, 4, 2, 3, 32, Workspace())
 
 
 def learner(seed=0, **changes):
-    return Learner(replace(SPEC, **changes), seed, batch_size=32, train_points=32, weight_decay=1e-4, ema_rate=0.05)
+    augment = partial(augmented, train_points=32, randomization=CameraRandomization())
+    return Learner(replace(SPEC, **changes), seed, batch_size=32, augment=augment, weight_decay=1e-4, ema_rate=0.05)
 
 
 def decisions(count=256, sight="points"):

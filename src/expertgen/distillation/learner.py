@@ -34,7 +34,7 @@ class Learner:
         spec: the student's inputs, outputs and size.
         seed: seed of its first weights.
         batch_size: decisions in a gradient step.
-        train_points: points of each cloud in a gradient step.
+        augment: draws what a gradient step sees of a batch of views.
         weight_decay: AdamW's weight decay.
         ema_rate: rate of the running average.
         device: torch device.
@@ -50,7 +50,7 @@ class Learner:
         spec: StudentSpec,
         seed: int,
         batch_size: int,
-        train_points: int,
+        augment: Callable[[View, torch.Generator], View],
         weight_decay: float,
         ema_rate: float,
         device: str = "cpu",
@@ -61,7 +61,7 @@ class Learner:
         self._student = copy.deepcopy(self.average).requires_grad_(True).train()
         self._optimizer = torch.optim.AdamW(self._student.parameters(), weight_decay=weight_decay, fused=True)
         self._batch_size = batch_size
-        self._train_points = train_points
+        self._augment = augment
         self._ema_rate = ema_rate
         self._device = device
         self._views: View = {}
@@ -153,8 +153,4 @@ class Learner:
     def _batch(self, generator: torch.Generator) -> tuple[View, Float[Tensor, "batch horizon action"]]:
         rows = torch.randint(self.decisions, (self._batch_size,), generator=generator)
         view = {name: part[rows] for name, part in self._views.items()}
-        if "points" in view:
-            # Clouds are in random order, so the same columns are another random subset in each of them.
-            kept = torch.randperm(view["points"].shape[1], generator=generator)[: self._train_points]
-            view["points"] = view["points"][:, kept]
-        return view, self._chunks[rows]
+        return self._augment(view, generator), self._chunks[rows]
