@@ -93,7 +93,8 @@ class DepthNetwork(nn.Module):
 
     Every pixel's depth is turned into the position that it sees, so one set of filters fits all cameras. Pixels outside
     of the workspace count for nothing: blocks of 2×2 pixels are averaged, and neighbourhoods of 3×3 blocks convolved,
-    over what they hold of the workspace only (partial convolution; Liu et al. 2018).
+    over what they hold of the workspace only (partial convolution; Liu et al. 2018). The maximum is taken of blocks and of
+    neighbourhoods: where something is, and what shape it has.
 
     Args:
         cameras: whose images come in.
@@ -127,11 +128,11 @@ class DepthNetwork(nn.Module):
         self.register_buffer("low", torch.tensor(workspace.low), persistent=False)
         self.register_buffer("high", torch.tensor(workspace.high), persistent=False)
         self.register_buffer("middle", _middle(workspace), persistent=False)
-        self.blocks = nn.Conv2d(_FEATURES, 32, 1)
-        self.neighbours = nn.Conv2d(32, 64, 3, stride=2, padding=1, bias=False)
+        self.blocks = nn.Sequential(nn.Conv2d(_FEATURES, 32, 1), nn.ReLU(), nn.Conv2d(32, 64, 1), nn.ReLU())
+        self.neighbours = nn.Conv2d(64, 64, 3, stride=2, padding=1, bias=False)
         self.shift = nn.Parameter(torch.zeros(64, 1, 1))
-        self.features = nn.Conv2d(64, 128, 1)
-        self.head = _head(128 + proprioception_size, width, outputs)
+        self.shapes = nn.Conv2d(64, 128, 1)
+        self.head = _head(64 + 128 + proprioception_size, width, outputs)
 
     def forward(
         self,
@@ -155,11 +156,12 @@ class DepthNetwork(nn.Module):
         # Convolutions stay in float32: on a CPU they are slower in bfloat16, where matrix products are faster.
         image = features.permute(0, 1, 4, 2, 3).flatten(0, 1).contiguous(memory_format=torch.channels_last)
         share = avg_pool2d(inside.flatten(0, 1)[:, None].float(), 2)
-        blocks = torch.relu(self.blocks(avg_pool2d(image, 2) / share.clamp(min=1e-6))) * (share > 0)
+        blocks = self.blocks(avg_pool2d(image, 2) / share.clamp(min=1e-6)) * (share > 0)
         share = avg_pool2d((share > 0).float(), 3, stride=2, padding=1)
         neighbours = torch.relu(self.neighbours(blocks) / share.clamp(min=1e-6) + self.shift) * (share > 0)
-        maps = torch.relu(self.features(neighbours)) * (share > 0)
-        pooled = maps.unflatten(0, (-1, depth.shape[1])).amax(dim=(1, 3, 4))
+        shapes = torch.relu(self.shapes(neighbours)) * (share > 0)
+        pooled = torch.cat([blocks.amax(dim=(2, 3)), shapes.amax(dim=(2, 3))], dim=1)
+        pooled = pooled.unflatten(0, (-1, depth.shape[1])).amax(dim=1)
         return self.head(torch.cat([pooled, proprioception], dim=1))
 
 
