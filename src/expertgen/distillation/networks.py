@@ -93,8 +93,8 @@ class DepthNetwork(nn.Module):
 
     Every pixel's depth is turned into the position that it sees, so one set of filters fits all cameras. Pixels outside
     of the workspace count for nothing: blocks of 2×2 pixels are averaged, and neighbourhoods of 3×3 blocks convolved,
-    over what they hold of the workspace only (partial convolution; Liu et al. 2018). The maximum is taken of blocks and of
-    neighbourhoods: where something is, and what shape it has.
+    over what they hold of the workspace only (partial convolution; Liu et al. 2018). The maximum is taken of blocks and
+    of neighbourhoods: where something is, and what shape it has.
 
     Args:
         cameras: whose images come in.
