@@ -16,8 +16,9 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-WIDE, NARROW = 3.8, 2.75
-"""Widths of figures that stand two and three in a row [inches]: scaled to the page, their letters are of one size."""
+WIDE, NARROW = 3.3, 2.75
+"""Widths of figures that stand two and three in a row [inches]: near enough that their letters look alike, both where
+they stand in a row and where a narrow screen stacks them."""
 
 COLORS = {
     name: f"#0a0b{index:02x}"
