@@ -90,14 +90,18 @@ def fresh() -> str:
     return markdown(header, body)
 
 
-def students() -> str:
-    """Students of every kind against their teachers."""
+def students(table: str) -> str:
+    """Students of every kind against their teachers.
+
+    Args:
+        table: students.csv, or depth.csv (one seed on another machine, with its own experts).
+    """
     header = (
         "student", "task", "seeds", "teacher", "student", "of teacher", "camera errors", "of teacher",
         "perturbed start", "of teacher there", "seconds",
     )  # fmt: skip
     body = []
-    for (kind, task), group in by(read_rows(HERE / "students.csv"), "kind", "task").items():
+    for (kind, task), group in by(read_rows(HERE / table), "kind", "task").items():
         teacher, clean, hard = (mean(group, column) for column in ("teacher", "student", "hard"))
         perturbed, teacher_perturbed = mean(group, "perturbed"), mean(group, "perturbed_teacher")
         shares = (
@@ -114,4 +118,4 @@ def students() -> str:
 
 
 if __name__ == "__main__":
-    print(steering(), over_tasks(), fresh(), students(), sep="\n\n")
+    print(steering(), over_tasks(), fresh(), students("students.csv"), students("depth.csv"), sep="\n\n")
