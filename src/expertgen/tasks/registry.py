@@ -11,7 +11,7 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from expertgen.errors import UsageError, nearest, warn
-from expertgen.tasks.audit_record import shipped_record
+from expertgen.tasks.audit_record import shipped_record, versions_changed
 from expertgen.tasks.environment import TaskEnv
 from expertgen.tasks.envpool_env import EnvPoolEnv
 from expertgen.tasks.envpool_specs import adroit_tasks, locomotion_tasks
@@ -92,6 +92,7 @@ def make_env(
 def _refuse_unsound(task: TaskSpec) -> None:
     if not task.simulator_id.startswith("MetaWorld/"):
         return
+    _warn_of_other_versions()
     record = shipped_record()
     audit = record.tasks.get(task.id)
     if audit is not None and not audit.sound:
@@ -99,6 +100,13 @@ def _refuse_unsound(task: TaskSpec) -> None:
             f"task {task.id!r} fails its audit in EnvPool {record.versions['envpool']} ({audit.defects[0]}): "
             "use simulator='metaworld', or make_env(..., allow_unsound=True) to run it all the same"
         )
+
+
+@cache
+def _warn_of_other_versions() -> None:
+    """Once is enough."""
+    if changed := versions_changed():
+        warn(f"the tasks were audited with {shipped_record().versions}, here are {changed}: run expertgen tasks audit")
 
 
 @cache
