@@ -175,6 +175,16 @@ def test_programs_are_collected_with_no_more_environments_than_episodes(folder, 
     assert sizes == [3, 2]
 
 
+def test_a_task_of_a_users_module_is_shown_with_its_units(folder, capsys):
+    assert main(["demos", "collect", TOY, "--program", "fine.py", "--episodes", "2"]) == 0
+    assert "│ m    │" in capsys.readouterr().out
+    assert main(["demos", "show", "own.h5"]) == 0
+    assert "│ m    │" not in capsys.readouterr().out
+    assert main(["demos", "show", "own.h5", "--task", TOY]) == 0
+    assert "│ m    │" in capsys.readouterr().out
+    assert main(["demos", "show", "own.h5", "--task", "assembly"]) == 2
+
+
 def test_actions_slightly_out_of_range_are_clipped_and_counted(folder, capsys):
     assert main(["demos", "import", TOY, "slightly.npz"]) == 0
     assert "clipped 30 of 30 action values to [-1, 1]; the largest was 1.25" in capsys.readouterr().out

@@ -2,42 +2,39 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import itertools
 import json
-import os
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
 import tyro
 from rich.console import Console
 from rich.table import Table
 
+from expertgen import __version__
 from expertgen.demos.collect import CollectConfig
 from expertgen.demos.describe import describe
 from expertgen.demos.store import DemoSet
-from expertgen.errors import ExpertgenError, FileError, UsageError, nearest
+from expertgen.errors import ExpertgenError, UsageError, nearest
+from expertgen.evaluation.results import Results
+from expertgen.options import new_file, parse, resolve
 from expertgen.pipeline.inputs import collect_demos, read_demos
 from expertgen.pipeline.measure import EVALUATION_SEED, evaluate_run
 from expertgen.pipeline.run import run
-from expertgen.pipeline.settings import RunConfig, default_settings
-from expertgen.presets import preset
+from expertgen.pipeline.settings import RunConfig, Stage, check_seed, default_settings
 from expertgen.reporting.report import write_report
 from expertgen.reporting.terminal import results_table
-from expertgen.runs.config import overlay, read_yaml
+from expertgen.reporting.words import TITLES
 from expertgen.runs.machine import prepare_process
 from expertgen.runs.progress import drain, follow
+from expertgen.tasks.audit_record import shipped_record
 from expertgen.tasks.registry import get_task, task_names
+from expertgen.tasks.spec import TaskSpec
 
-Parsed = TypeVar("Parsed")
 CONSOLE = Console()
-
-EXAMPLE_TASK = "peg-insert-side"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,7 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         if not words or words[0] in ("-h", "--help"):
-            CONSOLE.print(_verbs())
+            CONSOLE.print(_listed("expertgen", VERBS, "Imperfect demonstrations in, expert policies out"))
+            return 0
+        if words[0] == "--version":
+            print(__version__)
             return 0
         if words[0] not in VERBS:
             raise UsageError(f"unknown verb {words[0]!r}{nearest(words[0], VERBS)}; `expertgen --help` lists them")
@@ -62,30 +62,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run_verb(words: list[str]) -> None:
     """The whole way: demonstrations, prior, expert, student, report."""
-    _run(words, "run", {})
+    _run(words, "run")
 
 
 def prior_verb(words: list[str]) -> None:
     """Train a prior on demonstrations, probe it and measure its steerability."""
-    _run(words, "prior", {"until": "prior"})
+    _run(words, "prior", "prior")
 
 
 def steer_verb(words: list[str]) -> None:
     """Steer a prior (--prior-file) to an expert."""
-    _run(words, "steer", {"until": "expert"})
+    _run(words, "steer", "expert")
 
 
 def distill_verb(words: list[str]) -> None:
     """Distil an expert (--expert-file) into a camera student."""
-    _run(words, "distill", {"until": "student"})
+    _run(words, "distill", "student")
 
 
 def demos_verb(words: list[str]) -> None:
     """Collect, import or show demonstrations."""
     actions = {"collect": _demos_collect, "import": _demos_import, "show": _demos_show}
-    if not words or words[0] not in actions:
+    if words and words[0] in ("-h", "--help"):
+        CONSOLE.print(_listed("expertgen demos", actions))
+    elif words and words[0] in actions:
+        actions[words[0]](words[1:])
+    else:
         raise UsageError("expertgen demos takes one of: collect TASK, import TASK FILE, show FILE")
-    actions[words[0]](words[1:])
 
 
 def eval_verb(words: list[str]) -> None:
@@ -102,15 +105,17 @@ def eval_verb(words: list[str]) -> None:
         json: bool = False
         """Print the form of results.json instead of a table."""
 
-    options = _parse(Eval, words, "eval")
+    options = parse(Eval, words, "eval")
     if options.episodes < 1:
         raise UsageError(f"--episodes must be at least 1, not {options.episodes}")
-    loop = evaluate_run(options.run, options.episodes, options.env_seed)
+    check_seed("--env-seed", options.env_seed)
+    command = shlex.join(["expertgen", "eval", *words])
+    loop = evaluate_run(options.run, options.episodes, options.env_seed, command)
     results = drain(loop) if options.json else follow(loop, CONSOLE)
     if options.json:
         print(json.dumps(results.to_json(), indent=2))
     else:
-        CONSOLE.print(results_table(results))
+        _print_results(results)
 
 
 def report_verb(words: list[str]) -> None:
@@ -121,15 +126,21 @@ def report_verb(words: list[str]) -> None:
         run: Annotated[Path, tyro.conf.Positional]
         """Run folder."""
 
-    print(write_report(_parse(Report, words, "report").run))
+    print(write_report(parse(Report, words, "report").run))
 
 
 def tasks_verb(words: list[str]) -> None:
     """List tasks, show one, or audit the simulators."""
+
+    @dataclass(frozen=True)
+    class Tasks:
+        task: Annotated[str | None, tyro.conf.Positional] = None
+        """Task to show; without it, all are listed. `audit [TASK ...]` audits their simulators instead."""
+
     if words[:1] == ["audit"]:
         _audit(words[1:])
-    elif words and not words[0].startswith("-"):
-        _show_task(words[0])
+    elif name := parse(Tasks, words, "tasks").task:
+        _show_task(get_task(name))
     else:
         table = Table("task", "simulator", "observation", "action", "horizon", "what is to be done")
         for task in map(get_task, task_names()):
@@ -142,6 +153,11 @@ def doctor_verb(words: list[str]) -> None:
     """Tell what this machine can do."""
     from expertgen.doctor import examine
 
+    @dataclass(frozen=True)
+    class Doctor:
+        pass
+
+    parse(Doctor, words, "doctor")
     examine(CONSOLE)
 
 
@@ -158,75 +174,37 @@ VERBS: dict[str, Callable[[list[str]], None]] = {
 }
 
 
-@dataclass(frozen=True)
-class _RunOptions:
-    """Settings come from the preset, then the file, then the flags; later ones win."""
-
-    settings: Annotated[RunConfig, tyro.conf.arg(name="")]
-    """How each stage is done."""
-    task: Annotated[str | None, tyro.conf.Positional] = None
-    """Task id; `expertgen tasks` lists them."""
-    preset: str = "default"
-    """Named settings to start from: default or debug."""
-    config: Path | None = None
-    """YAML file with settings, in the form of a run's config.json."""
-    out: Path | None = None
-    """Run folder to create; by default runs/TASK-SEED."""
-    resume: Path | None = None
-    """Run folder to continue; needs nothing else."""
-
-
-def _run(words: list[str], verb: str, fixed: dict[str, Any]) -> None:
+def _run(words: list[str], verb: str, until: Stage | None = None) -> None:
     """Starts or resumes a run, shows its progress, writes its report and prints where everything is."""
-    folder, config = _resolve(words, verb, fixed)
+    folder, config = resolve(words, verb, until)
+    if config.until == "student" and not get_task(config.task).cameras:
+        if until == "student":
+            raise UsageError(f"task {config.task!r} has no cameras, so there is no student to distil; choose another")
+        CONSOLE.print(f"task {config.task!r} has no cameras: the run ends at the expert")
     command = shlex.join(["expertgen", verb, *words])
     try:
         results = follow(run(config, folder, command), CONSOLE)
     except (KeyboardInterrupt, ExpertgenError):
         if (folder / "config.json").exists():
-            print(f"expertgen: stopped; continue with: expertgen {verb} --resume {folder}", file=sys.stderr)
+            print(
+                "expertgen: stopped; finished stages and everything up to the last saved segment are kept; "
+                f"continue with: expertgen {verb} --resume {folder}",
+                file=sys.stderr,
+            )
         raise
-    CONSOLE.print(results_table(results))
+    _print_results(results)
     CONSOLE.print(f"report   {write_report(folder)}\nresults  {folder / 'results.json'}")
 
 
-def _resolve(words: list[str], verb: str, fixed: dict[str, Any]) -> tuple[Path, RunConfig]:
-    """Returns the run folder and the settings that the command line means."""
-    # Parsed twice: the first time for preset, file and task, the second time with what they say as the defaults.
-    options = _parse(_RunOptions, words, verb, _RunOptions(RunConfig(EXAMPLE_TASK)))
-    if options.resume is not None:
-        return _resumed(options.resume, options.task)
-    file = read_yaml(options.config) if options.config is not None else {}
-    task = options.task or file.get("task")
-    if task is None:
-        raise UsageError(f"which task? For example: expertgen {verb} {EXAMPLE_TASK}; `expertgen tasks` lists them")
-    settings = replace(default_settings(str(task)), **fixed)
-    for changes in (preset(options.preset), {**file, "task": settings.task}):
-        settings = overlay(settings, changes)
-    settings = _parse(_RunOptions, words, verb, replace(options, settings=settings)).settings
-    folder = options.out or _free(Path("runs") / f"{get_task(settings.task).id}-{settings.seed}")
-    _check_writable(folder)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"--out {folder} exists already; choose another, or continue it with --resume {folder}")
-    return folder, settings
-
-
-def _resumed(folder: Path, task: str | None) -> tuple[Path, RunConfig]:
-    if not (folder / "config.json").exists():
-        raise FileError(f"--resume {folder}: no config.json there, so it is not a run folder")
-    saved = read_yaml(folder / "config.json")
-    if task is not None and task != saved.get("task"):
-        raise UsageError(f"--resume {folder} is a run of {saved.get('task')!r}, not of {task!r}")
-    return folder, overlay(RunConfig(str(saved.get("task"))), saved)
-
-
-def _free(folder: Path) -> Path:
-    """The folder itself, or the first of `folder-2`, `folder-3`, ... that does not exist."""
-    names = itertools.chain([folder], (folder.with_name(f"{folder.name}-{n}") for n in itertools.count(2)))
-    return next(path for path in names if not path.exists())
+def _print_results(results: Results) -> None:
+    CONSOLE.print(results_table(results))
+    for name, note in results.notes.items():
+        CONSOLE.print(f"{TITLES[name]}: {note}")
 
 
 def _demos_collect(words: list[str]) -> None:
+    """Let a program demonstrate a task."""
+
     @dataclass(frozen=True)
     class Collect:
         task: Annotated[str, tyro.conf.Positional]
@@ -241,16 +219,19 @@ def _demos_collect(words: list[str]) -> None:
         """How they are collected."""
 
     # Parsed twice: the first time for the task, the second time with its own imperfections as the defaults.
-    options = _parse(Collect, words, "demos collect")
+    options = parse(Collect, words, "demos collect")
     options = replace(options, settings=default_settings(options.task).demos)
-    options = _parse(Collect, words, "demos collect", options)
-    path = _new_file(options.out or Path("demos") / f"{get_task(options.task).id}.h5")
+    options = parse(Collect, words, "demos collect", options)
+    task = get_task(options.task)
+    path = new_file(options.out or Path("demos") / f"{task.id}.h5")
     config = RunConfig(options.task, seed=options.seed, program=options.program, demos=options.settings)
-    follow(collect_demos(get_task(options.task), config), CONSOLE).save(path)
-    _demos_show([str(path)])
+    follow(collect_demos(task, config), CONSOLE).save(path)
+    _show(path, DemoSet.load(path), task)
 
 
 def _demos_import(words: list[str]) -> None:
+    """Bring demonstrations of another format (npz, robomimic HDF5) into our own."""
+
     @dataclass(frozen=True)
     class Import:
         task: Annotated[str, tyro.conf.Positional]
@@ -264,59 +245,64 @@ def _demos_import(words: list[str]) -> None:
         clip: bool = True
         """Clip actions slightly out of range to [-1, 1], or refuse them."""
 
-    options = _parse(Import, words, "demos import")
+    options = parse(Import, words, "demos import")
     task = get_task(options.task)
-    path = _new_file(options.out or Path("demos") / f"{task.id}.h5")
+    path = new_file(options.out or Path("demos") / f"{task.id}.h5")
     demos = read_demos(options.file, task, options.skip_broken, options.clip)
     demos.save(path)
-    for note in demos.notes:
-        CONSOLE.print(note)
-    _demos_show([str(path)])
+    _show(path, demos, task)
 
 
 def _demos_show(words: list[str]) -> None:
+    """Show what demonstrations hold, and refuse broken ones."""
+
     @dataclass(frozen=True)
     class Show:
         file: Annotated[Path, tyro.conf.Positional]
         """Demonstrations, as expertgen wrote them."""
+        task: str | None = None
+        """Their task, where it is not one of `expertgen tasks`, e.g. my_tasks:PUSH."""
         skip_broken: bool = False
         """Leave broken episodes out instead of refusing the file."""
 
-    options = _parse(Show, words, "demos show")
+    options = parse(Show, words, "demos show")
     demos = DemoSet.load(options.file, options.skip_broken)
-    task = get_task(demos.task) if demos.task in task_names() else None
+    if options.task:
+        demos.check(get_task(options.task))
+    name = options.task or (demos.task if demos.task in task_names() else None)
+    _show(options.file, demos, get_task(name) if name else None)
+
+
+def _show(path: Path, demos: DemoSet, task: TaskSpec | None) -> None:
     CONSOLE.print(describe(demos, task))
-    CONSOLE.print(f"file     {options.file}")
+    CONSOLE.print(f"file     {path}")
 
 
-def _new_file(path: Path) -> Path:
-    _check_writable(path)
-    if path.exists():
-        raise UsageError(f"{path} exists already; choose another with --out, or delete it")
-    return path
-
-
-def _check_writable(path: Path) -> None:
-    """Refuses a place where nothing can be written, before minutes are spent on what is to be written there."""
-    folder = next(parent for parent in path.absolute().parents if os.path.exists(parent))
-    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        raise UsageError(f"cannot write {path}: {folder} is not a folder that you may write in; choose another --out")
-
-
-def _audit(names: list[str]) -> None:
+def _audit(words: list[str]) -> None:
     from expertgen.tasks.audit import audit_tasks
 
+    @dataclass(frozen=True)
+    class Audit:
+        tasks: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
+        """Tasks to audit; by default all of MetaWorld."""
+
+    names = parse(Audit, words, "tasks audit").tasks
     tasks = [get_task(name) for name in names or task_names()]
-    record = follow(audit_tasks([t for t in tasks if t.simulator_id.startswith("MetaWorld/")]), CONSOLE)
+    record = follow(audit_tasks([t for t in tasks if names or t.simulator_id.startswith("MetaWorld/")]), CONSOLE)
     table = Table("task", "EnvPool", "MetaWorld", "verdict", title="scripted expert, successes by episode")
     for audit in record.tasks.values():
         counts = (" ".join(map(str, successes)) for successes in (audit.envpool_success, audit.metaworld_success))
         table.add_row(audit.task, *counts, "; ".join(audit.defects) or "sound")
     CONSOLE.print(table)
+    unsound = [task.id for task in tasks if task.id in record.tasks and not record.tasks[task.id].sound]
+    if found := [name for name in unsound if get_task(name).simulator == "envpool"]:
+        raise ExpertgenError(
+            f"unsound in EnvPool, which trains them: {', '.join(found)}; "
+            f"install {', '.join(f'{name}=={version}' for name, version in shipped_record().versions.items())}"
+        )
 
 
-def _show_task(name: str) -> None:
-    task = get_task(name)
+def _show_task(task: TaskSpec) -> None:
     CONSOLE.print(f"[bold]{task.id}[/bold]  {task.description}\nsuccess: {task.success or 'none'}")
     CONSOLE.print(
         f"action: {', '.join(task.action_names)}; {task.action_unit}; {task.control_rate:g} Hz, {task.horizon} steps"
@@ -329,27 +315,8 @@ def _show_task(name: str) -> None:
     CONSOLE.print(table)
 
 
-def _verbs() -> Table:
-    table = Table("expertgen", "", title="Imperfect demonstrations in, expert policies out", title_justify="left")
-    for name, verb in VERBS.items():
+def _listed(command: str, verbs: Mapping[str, Callable[[list[str]], None]], title: str | None = None) -> Table:
+    table = Table(command, "", title=title, title_justify="left")
+    for name, verb in verbs.items():
         table.add_row(name, (verb.__doc__ or "").strip())
     return table
-
-
-def _parse(kind: type[Parsed], words: list[str], verb: str, default: Parsed | None = None) -> Parsed:
-    """Parses a verb's words; what tyro would say in a box becomes one line."""
-    text = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(text):
-            if default is None:
-                return tyro.cli(kind, args=words, prog=f"expertgen {verb}")
-            return tyro.cli(kind, args=words, prog=f"expertgen {verb}", default=default)
-    except SystemExit as stop:
-        if stop.code in (0, None):
-            raise
-        lines = [line.strip(" │╭╰─╮╯") for line in text.getvalue().splitlines()]
-        lines = [line for line in lines if line.strip("-")]  # without rules, which are hyphens where there is no UTF-8
-        # The first line of the box is its title; behind the message comes where to find help.
-        ends = ("Argument helptext", "For full helptext")
-        said = " ".join(itertools.takewhile(lambda line: not line.startswith(ends), lines[1:]))
-        raise UsageError(f"{said}; see expertgen {verb} --help") from None

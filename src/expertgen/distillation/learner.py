@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Generator
 from pathlib import Path
 
@@ -107,22 +108,21 @@ class Learner:
             for group in self._optimizer.param_groups:
                 group["lr"] = learning_rate(self.updates)
             loss = (self._student(view) - chunk).abs().mean()
+            losses.append(loss.detach())
+            if not math.isfinite(losses[-1]):
+                dump = folder / "bad_batch.safetensors"
+                save_checkpoint(dump, "bad-batch", 1, {**view, "chunk": chunk}, {"update": self.updates})
+                raise TrainingError(
+                    f"the student's loss is not finite at update {self.updates}; its batch is in {dump}"
+                )
             self._optimizer.zero_grad()
             loss.backward()
             self._optimizer.step()
             update_average(self.average, self._student, self._ema_rate)
             self.updates += 1
-            losses.append(loss.detach())
             if step % _REPORT_EVERY == 0 or step == updates:
-                recent = float(torch.stack(losses).mean())
+                yield float(torch.stack(losses).mean())
                 losses.clear()
-                if recent != recent or recent == float("inf"):
-                    dump = folder / "bad_batch.safetensors"
-                    save_checkpoint(dump, "bad-batch", 1, {**view, "chunk": chunk}, {"update": self.updates})
-                    raise TrainingError(
-                        f"the student's loss is not finite at update {self.updates}; a batch is in {dump}"
-                    )
-                yield recent
 
     def save(self, path: Path, **counters: int) -> None:
         """Saves everything that later steps depend on."""

@@ -31,6 +31,7 @@ class StageProgress:
         total: units to do.
         unit: what is counted, e.g. `"env steps"`.
         metrics: what a person wants to see now, e.g. `{"success": 0.93}`.
+        warning: what a person should know before it goes on, or empty.
     """
 
     stage: str
@@ -38,6 +39,7 @@ class StageProgress:
     total: int
     unit: str
     metrics: dict[str, float] = field(default_factory=dict)
+    warning: str = ""
 
 
 def follow(loop: Generator[StageProgress, None, Result], console: Console) -> Result:
@@ -74,6 +76,8 @@ def follow(loop: Generator[StageProgress, None, Result], console: Console) -> Re
                 bars[now.stage] = display.add_task(now.stage, total=now.total, rate="", taken="", shown="")
             if now.stage != stage:
                 stage, turn_start, turn_first = now.stage, last, now.done
+            if now.warning:
+                display.console.print(f"warning: {now.warning}")
             clock = time.monotonic()
             taken[stage] = taken.get(stage, 0.0) + clock - last
             last = clock
