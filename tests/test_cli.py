@@ -4,8 +4,7 @@ import json
 
 import pytest
 
-from expertgen import cli
-from expertgen.cli import main
+from expertgen.cli import main, runs
 from expertgen.demos.imperfections import Imperfections
 from expertgen.prior.prior import DiffusionPrior, PriorConfig
 from expertgen.steering.expert import Expert
@@ -112,7 +111,7 @@ def test_settings_come_from_preset_file_and_flags_in_this_order(tmp_path, monkey
     file.write_text("steer: {num_envs: 7, noise_bound: 2}\nprior: {weight_decay: 1e-6}\n")
     words = ["assembly", "--preset", "debug", "--config", str(file), "--steer.num-envs", "9", "--out", "new"]
     monkeypatch.chdir(tmp_path)
-    folder, config = cli._resolve(words, "run", {})
+    folder, config = runs._resolve(words, "run", {})
     assert str(folder) == "new"
     assert config.task == "assembly"
     assert config.steer.num_envs == 9
@@ -130,7 +129,7 @@ def test_a_task_has_its_own_imperfections_unless_others_are_given(tmp_path, monk
         (["drawer-open", "--demos.imperfections.calibration-error", "0.015"], Imperfections(0.015, 0.3)),
         (["drawer-open", "--demos.imperfections.latency", "2"], Imperfections(0.08, 0.3, latency=2)),
     ):
-        assert cli._resolve(words, "run", {})[1].demos.imperfections == wanted
+        assert runs._resolve(words, "run", {})[1].demos.imperfections == wanted
 
 
 def test_interruption_says_how_to_resume(tmp_path, monkeypatch, capsys):
@@ -140,7 +139,7 @@ def test_interruption_says_how_to_resume(tmp_path, monkeypatch, capsys):
         raise KeyboardInterrupt
         yield
 
-    monkeypatch.setattr(cli, "run", interrupted)
+    monkeypatch.setattr(runs, "run", interrupted)
     assert main(["run", "assembly", "--out", str(tmp_path / "run")]) == 1
     assert f"continue with: expertgen run --resume {tmp_path / 'run'}" in capsys.readouterr().err
 
@@ -165,7 +164,7 @@ def test_results_of_eval_are_json(tmp_path, monkeypatch, capsys):
         return Results("assembly", seed, "expertgen run assembly", {}, 1.0, {})
         yield
 
-    monkeypatch.setattr(cli, "evaluate_run", nothing)
+    monkeypatch.setattr(runs, "evaluate_run", nothing)
     assert main(["eval", str(tmp_path), "--json", "--env-seed", "5"]) == 0
     assert json.loads(capsys.readouterr().out)["seed"] == 5
 

@@ -8,6 +8,7 @@ from expertgen.errors import UsageError
 from expertgen.evaluation.comparison import (
     area_under_curve,
     interquartile_mean,
+    mean,
     performance_profile,
     probability_of_improvement,
     stratified_bootstrap,
@@ -18,10 +19,6 @@ def scores(seed: int, runs: int = 5, tasks: int = 4, shift: float = 0.0) -> list
     """Scores with ties, another level for every task."""
     draw = np.random.default_rng(seed)
     return [np.round(draw.normal(task + shift, 1.0, runs), 1) for task in range(tasks)]
-
-
-def mean(drawn: list[np.ndarray]) -> np.ndarray:
-    return np.concatenate(drawn, axis=-1).mean(axis=-1)
 
 
 @pytest.mark.parametrize("count", [1, 3, 4, 7, 8, 15, 100])
@@ -59,17 +56,17 @@ def test_profile_by_hand():
 
 def test_area_by_hand():
     x, y = np.array([10.0, 20.0, 40.0]), np.array([0.0, 1.0, 1.0])
-    assert area_under_curve(x, y, 40) == pytest.approx((5 + 20) / 30)
-    assert area_under_curve(x, y, 60) == pytest.approx((5 + 40) / 50)  # held to the end
-    assert area_under_curve(x, y, 15) == pytest.approx(0.25)  # cut inside a piece
-    assert area_under_curve(x[:1], y[:1] + 0.3, 20) == pytest.approx(0.3)
+    assert area_under_curve(x, y, 10, 40) == pytest.approx((5 + 20) / 30)
+    assert area_under_curve(x, y, 0, 60) == pytest.approx((5 + 40) / 60)  # held before the first point, after the last
+    assert area_under_curve(x, y, 12, 15) == pytest.approx(0.35)  # cut inside a piece
+    assert area_under_curve(x[:1], y[:1] + 0.3, 0, 20) == pytest.approx(0.3)
 
 
 def test_area_agrees_with_scipy():
     from scipy.integrate import trapezoid
 
     x, y = np.sort(np.random.default_rng(0).random(50)), np.random.default_rng(1).random(50)
-    assert area_under_curve(x, y, x[-1]) == pytest.approx(trapezoid(y, x) / (x[-1] - x[0]))
+    assert area_under_curve(x, y, x[0], x[-1]) == pytest.approx(trapezoid(y, x) / (x[-1] - x[0]))
 
 
 def test_bootstrap_of_the_mean_agrees_with_scipy():
@@ -116,7 +113,7 @@ def test_everything_agrees_with_rliable():
         (probability_of_improvement, metrics.probability_of_improvement, (ours, theirs), (a, b)),
     ):
         _, intervals = library.get_interval_estimates(
-            {"x": given}, lambda *x, f=reference: np.array([f(*x)]), reps=2000, random_state=np.random.RandomState(0)
+            {"x": given}, lambda *x, f=reference: np.array([f(*x)]), reps=1000, random_state=np.random.RandomState(0)
         )
         low, high = stratified_bootstrap(statistic, *ours_given)
         np.testing.assert_allclose([low, high], intervals["x"][:, 0], atol=0.06)

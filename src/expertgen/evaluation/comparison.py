@@ -33,6 +33,15 @@ def interquartile_mean(scores: Scores) -> Float[np.ndarray, "*draws"]:
     return np.asarray(ordered[..., cut : count - cut].mean(axis=-1))
 
 
+def mean(scores: Scores) -> Float[np.ndarray, "*draws"]:
+    """Mean of all scores, runs of all tasks pooled.
+
+    Args:
+        scores: at least one run in all.
+    """
+    return np.asarray(np.concatenate(list(scores), axis=-1).mean(axis=-1))
+
+
 def probability_of_improvement(scores: Scores, others: Scores) -> Float[np.ndarray, "*draws"]:
     """Chance that a run of one method beats a run of another on the same task, averaged over tasks; a tie counts half.
 
@@ -62,20 +71,23 @@ def performance_profile(
     return np.stack([(pooled > threshold).mean(axis=-1) for threshold in thresholds], axis=-1)
 
 
-def area_under_curve(x: Float[np.ndarray, " points"], y: Float[np.ndarray, " points"], end: float) -> float:
-    """Mean height of a curve from its first point to `end`: what was had on the way, not only at the end.
+def area_under_curve(
+    x: Float[np.ndarray, " points"], y: Float[np.ndarray, " points"], start: float, end: float
+) -> float:
+    """Mean height of a curve between two places: what was had on the way, not only at the end.
 
-    Between points the curve is straight, and after the last it stays where it is, as that of a run that stopped early.
+    Between points the curve is straight. Before the first and after the last, as of a run that stopped early, it stays
+    where it is.
 
     Args:
         x: increasing; at least one point.
         y: heights.
-        end: beyond `x[0]`. What lies beyond the end is cut.
+        start: where the area begins.
+        end: where it ends, beyond `start`.
     """
-    inner = x[(x > x[0]) & (x < end)]
-    where = np.concatenate([x[:1], inner, [end]])
+    where = np.concatenate([[start], x[(x > start) & (x < end)], [end]])
     height = np.interp(where, x, y)
-    return float(np.sum(np.diff(where) * (height[1:] + height[:-1]) / 2) / (end - x[0]))
+    return float(np.sum(np.diff(where) * (height[1:] + height[:-1]) / 2) / (end - start))
 
 
 def stratified_bootstrap(
