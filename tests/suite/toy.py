@@ -15,7 +15,7 @@ from expertgen.runs.progress import StageProgress
 from expertgen.suite.kinds import Kind
 from expertgen.suite.table import Point
 
-DEFAULTS = {"steps": 20, "pause": 0.0, "skill": 0.8, "fail_at": None, "measure": "success", "abort_at": None}
+DEFAULTS = {"steps": 10, "pause": 0.0, "skill": 0.8, "fail_at": None, "abort_at": None}
 
 
 def resolve(settings: dict) -> dict:
@@ -24,7 +24,8 @@ def resolve(settings: dict) -> dict:
             raise UsageError(f"unknown setting {key!r}")
     if not settings["task"].startswith("toy"):
         raise UsageError(f"unknown task {settings['task']!r}")
-    return {**DEFAULTS, **settings}
+    measure = "return" if "return" in settings["task"] else "success"
+    return {**DEFAULTS, **settings, "measure": measure}
 
 
 def run(settings: dict, folder: Path):

@@ -68,7 +68,8 @@ class Analysis:
     """Statistics of a suite, of the members that are done.
 
     Attributes:
-        shared: tasks on which every method has a finished run: who beats whom is judged on these.
+        methods: those that have a finished run on any task.
+        shared: tasks on which each of these methods has one: who beats whom is judged on these.
         pooled: those of them whose values have a common scale, success or a return with a `scale`: these are averaged.
     """
 
@@ -81,7 +82,9 @@ class Analysis:
                 member = standing.member
                 self._runs.setdefault((member.task, member.method), []).append(standing.points)
                 self._measures[member.task] = standing.final.measure
-        self.shared = [task for task in suite.tasks if all((task, method) in self._runs for method in suite.methods)]
+        self.methods = [method for method in suite.methods if any(method == name for _, name in self._runs)]
+        ran = {task for task, _ in self._runs}
+        self.shared = [t for t in suite.tasks if t in ran and all((t, method) in self._runs for method in self.methods)]
         self.pooled = [task for task in self.shared if self._measures[task] == "success" or task in suite.scale]
 
     def overall(self, method: str) -> Estimate:

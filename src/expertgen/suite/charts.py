@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
 from expertgen.reporting.figures import COLORS, METHODS, WIDE, chart, inline_svg
-from expertgen.reporting.words import count, duration
+from expertgen.reporting.words import count
 from expertgen.suite.analysis import Analysis, Axis, Curve
 from expertgen.suite.table import Point
 
@@ -48,8 +48,9 @@ def curves_chart(analysis: Analysis, tasks: Sequence[str], axis: Axis, name: str
                 edge = {"markeredgecolor": COLORS["page"], "markeredgewidth": 0.8, "clip_on": False, "zorder": 5}
                 axes.plot(*middle, marker="D", markersize=5.5, color=style["color"], **edge)
         axes.set(title=title, xlabel=_OVER[axis])
-        axes.set_xlim(0, max(float(curve.x[-1]) for curve in curves.values()) * 1.03)
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: count(v) if axis == "env_steps" else _time(v)))
+        end = max(float(curve.x[-1]) for curve in curves.values())
+        axes.set_xlim(0, end * 1.03)
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: count(v) if axis == "env_steps" else _time(v, end)))
         axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 3, 5, 6, 10]))
         if success:
             axes.set_ylim(-0.02, 1.04)
@@ -64,8 +65,9 @@ def profile_chart(analysis: Analysis) -> str:
     """Performance profiles: the share of runs that score above each threshold."""
     thresholds = np.linspace(0, 1, 101)
     with chart(WIDE, 2.45) as (figure, axes):
-        for index, method in enumerate(analysis.suite.methods):
-            _draw(axes, analysis.profile(method, thresholds), _style(index), drawstyle="steps-mid")
+        for method in analysis.methods:
+            style = _style(list(analysis.suite.methods).index(method))
+            _draw(axes, analysis.profile(method, thresholds), style, drawstyle="steps-mid")
         axes.set(title="Share of runs that score more than …", xlim=(0, 1), ylim=(-0.02, 1.04))
         axes.xaxis.set_major_formatter(PercentFormatter(1.0))
         axes.yaxis.set_major_formatter(PercentFormatter(1.0))
@@ -87,5 +89,6 @@ def _style(index: int) -> dict[str, Any]:
     return {"color": COLORS[tone(index)], "linestyle": "-" if index < METHODS else (0, (4, 2))}
 
 
-def _time(seconds: float) -> str:
-    return "0" if seconds == 0 else duration(float(round(seconds)))
+def _time(seconds: float, end: float) -> str:
+    """A time on an axis up to `end`: in seconds, or in minutes where there are many."""
+    return f"{seconds:g} s" if end < 180 else f"{seconds / 60:g} min"

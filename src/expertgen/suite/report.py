@@ -69,7 +69,7 @@ def _content(folder: Path, suite: Suite, standings: Standings) -> dict[str, Any]
     analysis = Analysis(suite, standings)
     done = [s for s in standings.values() if s.state == "done"]
     failed = [s for s in standings.values() if s.state == "failed"]
-    methods = list(suite.methods)
+    methods = analysis.methods
     overall = {m: analysis.overall(m) for m in methods} if analysis.pooled else {}
     order = sorted(methods, key=lambda m: -overall[m].value) if overall else methods
     logs = {str(s.member): (member_folder(folder, s.member) / "log.txt").relative_to(folder) for s in failed}
@@ -77,7 +77,7 @@ def _content(folder: Path, suite: Suite, standings: Standings) -> dict[str, Any]
         "suite": suite,
         "about": read_json(folder / "suite.json"),
         "file": yaml.safe_dump(suite.to_json(), sort_keys=False, default_flow_style=None),
-        "tones": {method: tone(index) for index, method in enumerate(methods)},
+        "tones": {method: tone(index) for index, method in enumerate(suite.methods)},
         "headline": _headline(analysis, order, overall, len(done)),
         "done": len(done),
         "members": len(standings),
@@ -87,7 +87,7 @@ def _content(folder: Path, suite: Suite, standings: Standings) -> dict[str, Any]
         "matrix": {a: {b: analysis.improvement(a, b) for b in order if b != a} for a in order}
         if analysis.shared and len(methods) > 1
         else {},
-        "analysis": analysis,
+        "absent": [method for method in suite.methods if method not in methods],
         "left_out": [task for task in suite.tasks if task not in analysis.pooled],
         "tasks": _tasks(analysis),
         "figures": _figures(analysis),
@@ -158,10 +158,11 @@ def _headline(analysis: Analysis, order: list[str], overall: dict[str, Estimate]
     if not overall:
         return "There is no task yet that every method has finished and whose values have a common scale."
     first = order[0]
-    tasks = len(analysis.pooled)
-    where = f"on {analysis.pooled[0]}" if tasks == 1 else f"over {tasks} tasks"
-    text = f"{first} scores {words.percent(overall[first].value)} {where} (interquartile mean of all runs"
-    text += f"; 95% interval {_range(overall[first])})" if overall[first].low is not None else ")"
+    tasks, seeds = len(analysis.pooled), len(analysis.suite.seeds)
+    where = f"On {analysis.pooled[0]}" if tasks == 1 else f"Over {tasks} tasks"
+    text = f"{where} and {seeds} seeds, " if seeds > 1 else f"{where}, "
+    text += f"{first} scores {words.percent(overall[first].value)} (interquartile mean"
+    text += f", 95% interval {_range(overall[first])})" if overall[first].low is not None else ")"
     if len(order) == 1:
         return f"{text}."
     second = order[1]

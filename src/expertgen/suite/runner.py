@@ -71,6 +71,7 @@ class _Job:
     pipe: Connection
     core: int | None
     started: float
+    error: str = ""
 
 
 def member_folder(folder: Path, member: Member) -> Path:
@@ -198,7 +199,7 @@ class _Pool:
         self.standings[name] = Standing(member, "running")
 
     def _listen(self, name: str, job: _Job) -> None:
-        ended, error, standing = not job.process.is_alive(), "", self.standings[name]
+        ended, standing = not job.process.is_alive(), self.standings[name]
         seconds = time.monotonic() - job.started
         try:
             while job.pipe.poll():
@@ -206,15 +207,15 @@ class _Pool:
                 if isinstance(said, StageProgress):
                     standing = replace(standing, progress=said)
                 else:
-                    error = said
+                    job.error = said
         except EOFError:
             job.process.join()
             ended = True
         self.standings[name] = replace(standing, seconds=seconds)
         if ended:
-            self._end(name, job, error, seconds)
+            self._end(name, job, seconds)
 
-    def _end(self, name: str, job: _Job, error: str, seconds: float) -> None:
+    def _end(self, name: str, job: _Job, seconds: float) -> None:
         del self.jobs[name]
         self.cores.append(job.core)
         job.pipe.close()
@@ -225,7 +226,7 @@ class _Pool:
             self.standings[name] = Standing(member, "done", points=tuple(points), seconds=seconds)
             self._write_table()
             return
-        error = " ".join(error.split()) or _how_it_ended(job.process.exitcode)
+        error = " ".join(job.error.split()) or _how_it_ended(job.process.exitcode)
         write_json(place / "failure.json", {"error": error, "log": "log.txt", "exit_code": job.process.exitcode})
         self.standings[name] = Standing(member, "failed", error=error, seconds=seconds)
 

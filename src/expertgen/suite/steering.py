@@ -55,7 +55,7 @@ def read(settings: dict[str, Any], folder: Path) -> list[Point]:
         at = (row["step"], row["seconds"], "success")
         if validated:
             points.append(Point("validation", *at, max(validated), settings["steer"]["validation_episodes"]))
-        elif row["updates"]:  # before the first one it is the prior's success, over few episodes
+        elif row.get("updates", 1):  # before the first one it is the prior's success, over few episodes
             points.append(Point("curve", *at, row["success"], None))
     expert = Results.load(folder / "results.json").stages["expert"]
     return [*points, Point("final", expert.env_steps, expert.seconds, "success", expert.success, expert.episodes)]
