@@ -31,6 +31,7 @@ from expertgen.suite.table import Point
 
 
 def resolve(settings):
+    """There is nothing to fill in."""
     return settings
 
 
@@ -48,6 +49,7 @@ def run(settings, folder):
 
 
 def read(settings, folder):
+    """The curve that was written on the way."""
     rows = [json.loads(line) for line in (folder / "curve.jsonl").read_text().splitlines()]
     points = [
         Point("curve", i + 1, second, "success", second / settings["seconds"], None) for i, second in enumerate(rows)
@@ -76,6 +78,7 @@ def measure(members: int, seconds: float, workers: int) -> tuple[float, float]:
 
 
 def main() -> None:
+    """Measures and writes one row."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=60.0, help="processor seconds of a member")
     parser.add_argument("--members", type=int, default=4)

@@ -18,7 +18,7 @@ FINE = {
 }
 
 REFUSED = {
-    "unknown key": ({"taks": []}, "unknown key 'taks'; did you mean 'tasks'"),
+    "unknown key": ({"taskz": []}, "unknown key 'taskz'; did you mean 'tasks'"),
     "no name": ({"name": None}, "name must be a word"),
     "a path as a name": ({"name": "../up"}, "name must be a word"),
     "no tasks": ({"tasks": []}, "tasks must be a list of at least one, not []"),

@@ -48,7 +48,8 @@ def curves_chart(analysis: Analysis, tasks: Sequence[str], axis: Axis, name: str
                 edge = {"markeredgecolor": COLORS["page"], "markeredgewidth": 0.8, "clip_on": False, "zorder": 5}
                 axes.plot(*middle, marker="D", markersize=5.5, color=style["color"], **edge)
         axes.set(title=title, xlabel=_OVER[axis])
-        end = max(float(curve.x[-1]) for curve in curves.values())
+        finals = [p for task in tasks if len(tasks) == 1 for m in curves for p in analysis.points(task, m, "final")]
+        end = max([*(float(curve.x[-1]) for curve in curves.values()), *(float(getattr(p, axis)) for p in finals)])
         axes.set_xlim(0, end * 1.03)
         axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: count(v) if axis == "env_steps" else _time(v, end)))
         axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 3, 5, 6, 10]))

@@ -17,6 +17,9 @@ from expertgen.suite.plan import Suite
 from expertgen.suite.runner import Standing, Standings
 from expertgen.suite.table import Point
 
+_REDRAW_EVERY = 0.5
+"""Seconds between two pictures of the table; drawing is most of what a suite costs beside its members."""
+
 _STYLES = {"waiting": "dim", "running": "bold cyan", "done": "green", "failed": "bold red"}
 
 
@@ -28,16 +31,22 @@ def watch(loop: Generator[Standings, None, Standings], suite: Suite, console: Co
     Returns:
         what the loop returns.
     """
-    start, told = time.monotonic(), set[str]()
+    start, drawn, told = time.monotonic(), 0.0, set[str]()
     with closing(loop), Live(console=console, auto_refresh=False, vertical_overflow="ellipsis") as live:
         while True:
             try:
                 standings = next(loop)
             except StopIteration as stop:
+                if console.is_terminal:
+                    table = standings_table(stop.value, suite, time.monotonic() - start, workers)
+                    live.update(table, refresh=True)
                 return stop.value
-            if console.is_terminal:
+            now = time.monotonic()
+            if console.is_terminal and now - drawn > _REDRAW_EVERY:
                 rows = max(4, console.height - 8)
-                live.update(standings_table(standings, suite, time.monotonic() - start, workers, rows), refresh=True)
+                live.update(standings_table(standings, suite, now - start, workers, rows), refresh=True)
+                drawn = now
+            if console.is_terminal:
                 continue
             ended = {name for name, s in standings.items() if s.state in ("done", "failed") and s.seconds}
             for name in sorted(ended - told):

@@ -26,7 +26,7 @@ from expertgen.suite.table import Point, check_points
 FORMAT = 1
 """Version of `result.json`."""
 
-_REPORT_EVERY = 0.5
+_REPORT_EVERY = 1.0
 """Seconds between two reports of progress."""
 
 

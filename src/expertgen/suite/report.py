@@ -158,10 +158,9 @@ def _headline(analysis: Analysis, order: list[str], overall: dict[str, Estimate]
     if not overall:
         return "There is no task yet that every method has finished and whose values have a common scale."
     first = order[0]
-    tasks, seeds = len(analysis.pooled), len(analysis.suite.seeds)
+    tasks, runs = len(analysis.pooled), sum(len(analysis.points(task, first, "final")) for task in analysis.pooled)
     where = f"On {analysis.pooled[0]}" if tasks == 1 else f"Over {tasks} tasks"
-    text = f"{where} and {seeds} seeds, " if seeds > 1 else f"{where}, "
-    text += f"{first} scores {words.percent(overall[first].value)} (interquartile mean"
+    text = f"{where}, {first} scores {words.percent(overall[first].value)} (interquartile mean of {runs} runs"
     text += f", 95% interval {_range(overall[first])})" if overall[first].low is not None else ")"
     if len(order) == 1:
         return f"{text}."
@@ -171,7 +170,7 @@ def _headline(analysis: Analysis, order: list[str], overall: dict[str, Estimate]
     text += f", {second} {words.percent(overall[second].value)}. A run of {first} beats one of {second} with "
     text += f"probability {chance.value:.2f}"
     if chance.low is None or chance.high is None:
-        return f"{text}; with one run each there is no telling how sure that is."
+        return f"{text}; with one seed there is no telling how sure that is."
     verdict = "" if clear else ": these runs do not tell the two apart"
     return f"{text} ({chance.low:.2f}–{chance.high:.2f}){verdict}."
 
@@ -179,7 +178,7 @@ def _headline(analysis: Analysis, order: list[str], overall: dict[str, Estimate]
 def _range(estimate: Estimate) -> str:
     """An interval of scores, in percent."""
     if estimate.low is None or estimate.high is None:
-        return "one run"
+        return "one seed"
     return f"{100 * estimate.low:.1f}–{100 * estimate.high:.1f}%"
 
 

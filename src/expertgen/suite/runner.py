@@ -27,7 +27,7 @@ from expertgen.suite.table import Point, check_points, write_table
 # each process would otherwise spend anew. The server dies with the suite, and its children, the members, with it.
 CONTEXT: Any = multiprocessing.get_context("forkserver")
 
-_TICK = 0.5
+_TICK = 1.0
 """Seconds between two looks at a suite in which nothing happens."""
 
 State = Literal["waiting", "running", "done", "failed"]
@@ -136,7 +136,7 @@ def run_suite(suite: Suite, folder: Path, workers: int, command: str) -> Generat
         command: what the user typed, for the record.
 
     Yields:
-        where all members stand: whenever that has changed, and every half second.
+        where all members stand: whenever that has changed, and every second.
 
     Returns:
         where they stand in the end: done or failed.
