@@ -110,7 +110,7 @@ def test_a_suite_killed_again_and_again_gives_the_same_table(tmp_path):
     # Members that were under way went on where they were, and those that were done were left alone.
     begun = [
         start["from"]
-        for name in read_standings(tmp_path / "killed", toys(pause=0.02))
+        for name in read_standings(tmp_path / "killed", toys(pause=0.04))
         for start in starts(tmp_path / "killed", name)
     ]
     assert any(begun)

@@ -52,7 +52,7 @@ def read(settings: dict[str, Any], folder: Path) -> list[Point]:
     points = []
     for row in read_metrics(folder / "expert"):
         validated = [value for key, value in row.items() if key.startswith("validated_")]
-        at = (row["step"], row["seconds"], "success")
+        at = (int(row["step"]), row["seconds"], "success")
         if validated:
             points.append(Point("validation", *at, max(validated), settings["steer"]["validation_episodes"]))
         elif row.get("updates", 1):  # before the first one it is the prior's success, over few episodes
