@@ -17,8 +17,9 @@ from expertgen.suite.plan import Suite
 from expertgen.suite.runner import Standing, Standings
 from expertgen.suite.table import Point
 
-_REDRAW_EVERY = 0.5
-"""Seconds between two pictures of the table; drawing is most of what a suite costs beside its members."""
+_LEAST_PAUSE, _SHARE = 0.5, 0.01
+"""Seconds between two pictures of the table, at least; and the share of a core that drawing may take: a table that
+fills a terminal takes some 30 ms, which twice a second would cost more than all the rest of a suite."""
 
 _STYLES = {"waiting": "dim", "running": "bold cyan", "done": "green", "failed": "bold red"}
 
@@ -31,7 +32,7 @@ def watch(loop: Generator[Standings, None, Standings], suite: Suite, console: Co
     Returns:
         what the loop returns.
     """
-    start, drawn, told = time.monotonic(), 0.0, set[str]()
+    start, due, told = time.monotonic(), 0.0, set[str]()
     with closing(loop), Live(console=console, auto_refresh=False, vertical_overflow="ellipsis") as live:
         while True:
             try:
@@ -42,10 +43,10 @@ def watch(loop: Generator[Standings, None, Standings], suite: Suite, console: Co
                     live.update(table, refresh=True)
                 return stop.value
             now = time.monotonic()
-            if console.is_terminal and now - drawn > _REDRAW_EVERY:
+            if console.is_terminal and now > due:
                 rows = max(4, console.height - 8)
                 live.update(standings_table(standings, suite, now - start, workers, rows), refresh=True)
-                drawn = now
+                due = time.monotonic() + max(_LEAST_PAUSE, (time.monotonic() - now) / _SHARE)
             if console.is_terminal:
                 continue
             ended = {name for name, s in standings.items() if s.state in ("done", "failed") and s.seconds}
