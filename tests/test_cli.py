@@ -6,10 +6,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from expertgen import cli
-from expertgen.cli import main
+from expertgen.cli import main, parsing, runs
+from expertgen.cli.options import resolve
 from expertgen.demos.imperfections import Imperfections
-from expertgen.options import resolve
 from expertgen.prior.prior import DiffusionPrior, PriorConfig
 from expertgen.steering.expert import Expert
 from expertgen.tasks import registry
@@ -196,8 +195,8 @@ def test_a_prior_that_cannot_be_steered_is_refused_by_its_file(tmp_path, capsys)
 
 
 def test_demonstrations_without_a_success_are_told_at_once_and_at_the_end(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(cli, "write_report", lambda folder: folder)
-    monkeypatch.setattr(cli.CONSOLE, "width", 300)
+    monkeypatch.setattr(runs, "write_report", lambda folder: folder)
+    monkeypatch.setattr(parsing.CONSOLE, "width", 300)
     demos = point_demos(4, seed=0)
     replace(demos, demos=tuple(replace(demo, success=False) for demo in demos.demos)).save(tmp_path / "zero.h5")
     words = ["--demos-file", str(tmp_path / "zero.h5"), "--preset", "debug", "--prior.iterations", "2"]
@@ -249,7 +248,7 @@ def test_interruption_says_how_to_resume(tmp_path, monkeypatch, capsys):
         raise KeyboardInterrupt
         yield
 
-    monkeypatch.setattr(cli, "run", interrupted)
+    monkeypatch.setattr(runs, "run", interrupted)
     assert main(["run", "assembly", "--out", str(tmp_path / "run")]) == 1
     error = capsys.readouterr().err
     assert "everything up to the last saved segment are kept" in error
@@ -276,7 +275,7 @@ def test_results_of_eval_are_json(tmp_path, monkeypatch, capsys):
         return Results("assembly", seed, command, {}, 1.0, {})
         yield
 
-    monkeypatch.setattr(cli, "evaluate_run", nothing)
+    monkeypatch.setattr(runs, "evaluate_run", nothing)
     assert main(["eval", str(tmp_path), "--json", "--env-seed", "5"]) == 0
     value = json.loads(capsys.readouterr().out)
     assert (value["seed"], value["command"]) == (5, f"expertgen eval {tmp_path} --json --env-seed 5")

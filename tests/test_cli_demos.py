@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from expertgen import cli
+from expertgen.cli import demos as demos_cli
 from expertgen.cli import main
 from expertgen.demos.collect import CollectConfig
 from expertgen.demos.imperfections import Imperfections
@@ -199,7 +199,7 @@ def test_scripted_demonstrators_have_the_imperfections_of_the_task(monkeypatch):
         return point_demos(2, seed=0)
         yield
 
-    monkeypatch.setattr(cli, "collect_demos", collected)
+    monkeypatch.setattr(demos_cli, "collect_demos", collected)
     for i, words in enumerate((["assembly"], ["hammer"], ["hammer", "--imperfections.calibration-error", "0.01"])):
         assert main(["demos", "collect", *words, "--episodes", "5", "--out", f"{i}.h5"]) == 0
     errors = [config.imperfections for config in asked]

@@ -12,8 +12,15 @@ from expertgen.reporting.words import TITLES, count, duration, interval, optiona
 
 def results_table(results: Results) -> Table:
     """One row a stage, controls below a line; fits a terminal of 80 columns."""
-    about = {"title": f"{results.task}, seed {results.seed}", "title_justify": "left", "header_style": "bold"}
-    table = Table(**about, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    table = Table(
+        title=f"{results.task}, seed {results.seed}",
+        title_justify="left",
+        header_style="bold",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+        show_edge=False,
+    )
     table.add_column("stage", no_wrap=True)
     for name in ("success", "95%\ninterval", "episodes", "steps to\nsuccess", "made in", "env\nsteps"):
         table.add_column(name, justify="right", no_wrap=True)

@@ -1,24 +1,19 @@
-"""From words to settings: what the command line means, and one line for what it cannot mean."""
+"""From words to the settings of a run: preset, file and flags, checked when all of them have come in."""
 
 from __future__ import annotations
 
-import contextlib
-import io
-import itertools
-import os
 from dataclasses import dataclass, is_dataclass, replace
 from pathlib import Path
-from typing import Annotated, TypeVar, get_type_hints
+from typing import Annotated, get_type_hints
 
 import tyro
 
+from expertgen.cli.parsing import check_writable, free, parse
 from expertgen.errors import FileError, UsageError
 from expertgen.pipeline.settings import RunConfig, Stage, default_settings
 from expertgen.presets import preset
 from expertgen.runs.config import merged, overlay, read_yaml, unchecked
 from expertgen.tasks.registry import get_task
-
-Parsed = TypeVar("Parsed")
 
 EXAMPLE_TASK = "peg-insert-side"
 
@@ -86,8 +81,8 @@ def resolve(words: list[str], verb: str, until: Stage | None = None) -> tuple[Pa
     changes = merged(preset(options.preset), file, own)
     settings = overlay(default_settings(str(task)), changes, check=False)
     settings = parse(kind, words, verb, replace(options, settings=settings)).settings
-    folder = options.out or _free(Path("runs") / f"{get_task(settings.task).id}-{settings.seed}")
-    _check_writable(folder)
+    folder = options.out or free(Path("runs") / f"{get_task(settings.task).id}-{settings.seed}")
+    check_writable(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"--out {folder} exists already; choose another, or continue it with --resume {folder}")
     return folder, settings
@@ -103,49 +98,3 @@ def _resumed(folder: Path, task: str | None, words: list[str]) -> tuple[Path, Ru
     if task is not None and task != saved.get("task"):
         raise UsageError(f"--resume {folder} is a run of {saved.get('task')!r}, not of {task!r}")
     return folder, overlay(RunConfig(str(saved.get("task"))), saved)
-
-
-def _free(folder: Path) -> Path:
-    """The folder itself, or the first of `folder-2`, `folder-3`, ... that does not exist."""
-    names = itertools.chain([folder], (folder.with_name(f"{folder.name}-{n}") for n in itertools.count(2)))
-    return next(path for path in names if not path.exists())
-
-
-def new_file(path: Path) -> Path:
-    """Refuses a file that exists or cannot be written; returns its path."""
-    _check_writable(path)
-    if path.exists():
-        raise UsageError(f"{path} exists already; choose another with --out, or delete it")
-    return path
-
-
-def _check_writable(path: Path) -> None:
-    """Refuses a place where nothing can be written, before minutes are spent on what is to be written there."""
-    folder = next(parent for parent in path.absolute().parents if os.path.exists(parent))
-    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        raise UsageError(f"cannot write {path}: {folder} is not a folder that you may write in; choose another --out")
-
-
-def parse(
-    kind: type[Parsed],
-    words: list[str],
-    verb: str,
-    default: Parsed | None = None,
-    registry: tyro.constructors.ConstructorRegistry | None = None,
-) -> Parsed:
-    """Parses a verb's words; what tyro would say in a box becomes one line."""
-    text = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(text):
-            if default is None:
-                return tyro.cli(kind, args=words, prog=f"expertgen {verb}")
-            return tyro.cli(kind, args=words, prog=f"expertgen {verb}", default=default, registry=registry)
-    except SystemExit as stop:
-        if stop.code in (0, None):
-            raise
-        lines = [line.strip(" │╭╰─╮╯") for line in text.getvalue().splitlines()]
-        lines = [line for line in lines if line.strip("-")]  # without rules, which are hyphens where there is no UTF-8
-        # The first line of the box is its title; behind the message comes where to find help.
-        ends = ("Argument helptext", "For full helptext")
-        said = " ".join(itertools.takewhile(lambda line: not line.startswith(ends), lines[1:]))
-        raise UsageError(f"{said}; see expertgen {verb} --help") from None
