@@ -18,7 +18,7 @@ _NO_TIME_LIMIT = 2**30
 class EnvPoolEnv(TaskEnv):
     """`N` environments in one EnvPool.
 
-    EnvPool differs from the contract in four ways, all settled here:
+    EnvPool differs from the contract in four ways, all settled here, as are truncated observations:
 
     - it cannot be seeded again: a seeded reset makes a new pool (for MetaWorld about 30 ms per environment);
     - it seeds environment `i` with `seed + i`, so that neighbouring seeds would share episodes: each environment gets a
@@ -39,6 +39,7 @@ class EnvPoolEnv(TaskEnv):
         self._episodes = Episodes(task, num_envs)
         self._pool: Any = None
         self._center = self._half_range = np.zeros(task.action_size)
+        self._seen = slice(task.observation_size if task.truncated_observation else None)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -50,7 +51,7 @@ class EnvPoolEnv(TaskEnv):
             self._pool = self._make_pool(seed)
         if len(ids):
             observation, info = self._pool.reset(ids.astype(np.int32))
-            self._episodes.begin(info["env_id"], observation)
+            self._episodes.begin(info["env_id"], observation[:, self._seen])
         return self._episodes.reset_result()
 
     def step(self, actions: np.ndarray) -> StepResult:
@@ -60,7 +61,7 @@ class EnvPoolEnv(TaskEnv):
             scaled = self._center + self._half_range * self._episodes.actions(actions, ids)
             observation, reward, terminated, _, info = self._pool.step(scaled, ids.astype(np.int32))
             success = np.asarray(info["success"], bool) if "success" in info else np.zeros(len(ids), bool)
-            self._episodes.record(info["env_id"], observation, reward, success, terminated)
+            self._episodes.record(info["env_id"], observation[:, self._seen], reward, success, terminated)
         return self._episodes.step_result()
 
     def close_extras(self, **kwargs: Any) -> None:

@@ -58,13 +58,19 @@ def adroit_tasks() -> list[TaskSpec]:
 
 
 def locomotion_tasks() -> list[TaskSpec]:
-    """Returns the Gym MuJoCo v5 tasks: they have no success, their reward is the measure."""
+    """Returns the Gym MuJoCo v5 tasks: they have no success, their reward is the measure.
+
+    Ant and humanoid also come truncated to positions and velocities, as model-based work has them since MBPO (Janner et
+    al. 2019): contact forces are many, mostly zero, and almost impossible to predict.
+    """
     rows = (
         ("hopper", "Hopper-v5", "Hop forward on one leg.", 11, 3, 125.0, 1000),
         ("walker2d", "Walker2d-v5", "Walk forward on two legs.", 17, 6, 125.0, 1000),
         ("half-cheetah", "HalfCheetah-v5", "Run forward.", 17, 6, 20.0, 1000),
         ("ant", "Ant-v5", "Walk forward on four legs.", 105, 8, 20.0, 1000),
+        ("ant-truncated", "Ant-v5", "Walk forward on four legs, without seeing contact forces.", 27, 8, 20.0, 1000),
         ("humanoid", "Humanoid-v5", "Walk forward without falling.", 348, 17, 66.67, 1000),
+        ("humanoid-truncated", "Humanoid-v5", "Walk forward, seeing no inertias and forces.", 45, 17, 66.67, 1000),
         ("inverted-double-pendulum", "InvertedDoublePendulum-v5", "Balance two poles on a cart.", 9, 1, 20.0, 1000),
         ("reacher", "Reacher-v5", "Bring the finger of a two-joint arm to the target.", 10, 2, 50.0, 50),
         ("pusher", "Pusher-v5", "Push a cylinder to the target with a seven-joint arm.", 23, 7, 20.0, 100),
@@ -84,6 +90,7 @@ def locomotion_tasks() -> list[TaskSpec]:
             horizon=horizon,
             fields=(_whole(observation_size),),
             observation_groups={"expert": ("state",)},
+            truncated_observation=name.endswith("-truncated"),
         )
         for name, simulator_id, description, observation_size, action_size, rate, horizon in rows
     ]

@@ -80,6 +80,7 @@ class TaskSpec:
         cameras: the cameras a student may look through.
         perturbations: names of the perturbations that make sense for it; nothing applies them yet.
         note: what a user should know (a defect of a simulator, a departure from the original), or empty.
+        truncated_observation: the task sees only the first `observation_size` columns of what the simulator shows.
     """
 
     id: str
@@ -97,6 +98,7 @@ class TaskSpec:
     cameras: tuple[CameraSpec, ...] = ()
     perturbations: tuple[str, ...] = ()
     note: str = ""
+    truncated_observation: bool = False
 
     @property
     def action_size(self) -> int:

@@ -1,0 +1,315 @@
+"""Training a world model again and again on a growing buffer, with weights for its rows.
+
+Everything that must stay the same from one event to the next is a function of a row's own bits: whether it belongs to
+the holdout, and how often it counts in each member's bootstrap sample (a Poisson number of mean 1, the limit of drawing
+n of n rows with replacement). So no member is ever tested on what it was trained on, whatever the buffer has dropped.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from expertgen.dynamics.model import DynamicsModel
+from expertgen.dynamics.transitions import Transitions
+from expertgen.errors import TrainingError, UsageError
+from expertgen.runs.checkpoint import (
+    load_module,
+    load_optimizer,
+    optimizer_tensors,
+    save_checkpoint,
+    with_prefix,
+    without_prefix,
+)
+from expertgen.runs.progress import StageProgress
+from expertgen.runs.seeding import derive_seed, torch_generator
+
+Objective = Callable[[DynamicsModel, Transitions], Tensor]
+"""What training minimises, `[members, batch]`, of a batch `[members, batch, ...]`."""
+
+_EVALUATED = 1024
+"""Holdout rows evaluated at a time."""
+
+_ERROR_FLOOR = 1e-6
+"""Squared error, in squared deviations, below which a target counts as known: a constant one would rule the mean."""
+
+
+@dataclass(frozen=True)
+class ModelTrainingConfig:
+    """Training of a world model."""
+
+    batch_size: int = 256
+    """Rows of a gradient step, for each member."""
+    learning_rate: float = 1e-3
+    """Adam's learning rate."""
+    weight_decay: float = 1e-5
+    """Coefficient of the squared weights in the loss."""
+    holdout: float = 0.1
+    """Share of the rows that is kept for early stopping and the choice of elites."""
+    bootstrap: bool = True
+    """Each member trains on a bootstrap sample of its own; otherwise on all rows."""
+    weights: Literal["loss", "sampling"] = "loss"
+    """Weights multiply the loss of a row, or the probability that it is drawn."""
+    weighted_holdout: bool = True
+    """Weights count in the holdout error, too: without, early stopping can undo what the weights ask for."""
+    min_epoch_steps: int = 50
+    """Gradient steps between two looks at the holdout, at least; else one pass over the data."""
+    max_steps: int = 600
+    """Gradient steps of one event, at most."""
+    patience: int = 5
+    """Epochs without an improvement after which an event ends."""
+    improvement: float = 0.01
+    """Relative decrease of a member's holdout error that counts as an improvement."""
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "min_epoch_steps", "max_steps", "patience"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"training.{name} must be at least 1, not {getattr(self, name)}")
+        if not self.learning_rate > 0:
+            raise UsageError(f"training.learning_rate must be positive, not {self.learning_rate}")
+        if not self.weight_decay >= 0:
+            raise UsageError(f"training.weight_decay must not be negative, but is {self.weight_decay}")
+        for name in ("holdout", "improvement"):
+            if not 0 < getattr(self, name) < 1:
+                raise UsageError(f"training.{name} must lie in (0, 1), not {getattr(self, name)}")
+
+
+class ModelTrainer:
+    """The optimizer of a model, and its training events.
+
+    Args:
+        model: what is trained; every parameter's first dimension is the member.
+        config: options.
+        seed: of the holdout and of the bootstrap samples.
+    """
+
+    def __init__(self, model: DynamicsModel, config: ModelTrainingConfig, seed: int) -> None:
+        self.model = model
+        self.config = config
+        self.seed = seed
+        self._optimizer = torch.optim.Adam(
+            model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+        )
+
+    def train(
+        self,
+        transitions: Transitions,
+        generator: torch.Generator,
+        folder: Path,
+        weights: Float[Tensor, " rows"] | None = None,
+        objective: Objective | None = None,
+    ) -> Generator[StageProgress, None, dict[str, float]]:
+        """One event: trains on all rows from the present weights, and keeps each member's best ones on the holdout.
+
+        A row of weight 0 counts as not there.
+
+        Args:
+            transitions: all data, `[rows, ...]`.
+            generator: source of the batches.
+            folder: where a batch is dumped whose loss is not finite.
+            weights: of the rows, non-negative; 1 for each row by default.
+            objective: what is minimised; the model's own loss by default.
+
+        Yields:
+            progress after each epoch.
+
+        Returns:
+            steps done, the last epoch's loss, and the elites' holdout error, before and after.
+
+        Raises:
+            UsageError: if weights do not fit the rows, or there are too few rows.
+            TrainingError: if a loss is not finite; its batch is in `folder/bad_batch.safetensors`.
+        """
+        config, model = self.config, self.model
+        weights = self._checked(weights, transitions)
+        held = row_uniforms(transitions, self.seed, 1)[0] < config.holdout
+        present = weights > 0
+        holdout_rows, rows = held & (present | (not config.weighted_holdout)), ~held & present
+        if not (holdout_rows.any() and rows.any()):
+            raise UsageError(f"a world model needs more transitions than {len(transitions)} to train and to hold out")
+        holdout, holdout_weights = transitions[holdout_rows], weights[holdout_rows]
+        if not config.weighted_holdout:
+            holdout_weights = torch.ones_like(holdout_weights)
+        train, weights = transitions[rows], weights[rows] / weights[rows].mean()
+        model.fit_normalizers(train)
+
+        counts = (
+            bootstrap_counts(train, self.seed, model.members)
+            if config.bootstrap
+            else weights.new_ones(model.members, len(train))
+        )
+        in_loss = config.weights == "loss"
+        cumulative = (counts if in_loss else counts * weights).double().cumsum(dim=1)
+        factors = weights if in_loss else torch.ones_like(weights)
+        best = Best(model, holdout, holdout_weights)
+        first = reference = best.error
+        done = stale = 0
+        losses: list[float] = []
+        while done < config.max_steps and stale < config.patience:
+            epoch = max(config.min_epoch_steps, math.ceil(len(train) / config.batch_size))
+            epoch = min(epoch, config.max_steps - done)
+            losses = [
+                self.step(train[batch], factors[batch], objective, folder)
+                for batch in draw_rows(cumulative, epoch * config.batch_size, generator).split(config.batch_size, 1)
+            ]
+            done += epoch
+            best.update()
+            improved = best.error < (1 - config.improvement) * reference
+            stale = 0 if improved.any() else stale + 1
+            reference = torch.where(improved, best.error, reference)
+            shown = {"loss": sum(losses) / epoch, "holdout": float(best.error.mean())}
+            yield StageProgress("model", done, config.max_steps, "steps", shown)
+        best.restore()
+        model.elites.copy_(best.error.argsort()[: len(model.elites)])
+        return {
+            "steps": float(done),
+            "loss": sum(losses) / len(losses),
+            "holdout_before": float(first[model.elites].mean()),
+            "holdout": float(best.error[model.elites].mean()),
+        }
+
+    def step(
+        self, batch: Transitions, factors: Float[Tensor, "members batch"], objective: Objective | None, folder: Path
+    ) -> float:
+        """One gradient step on a batch `[members, B, ...]` whose losses are multiplied by `factors` `[members, B]`.
+
+        Returns:
+            the mean loss of the members.
+
+        Raises:
+            TrainingError: if it is not finite; the batch is dumped to `folder`.
+        """
+        per_sample = objective(self.model, batch) if objective else self.model.loss(batch)
+        # Summed over members: they share no parameter, so each has the gradient of its own mean.
+        loss = (factors * per_sample).mean(dim=1).sum()
+        value = loss.item() / self.model.members
+        if not math.isfinite(value):
+            dump = folder / "bad_batch.safetensors"
+            save_checkpoint(dump, "bad-batch", 1, batch.tensors() | {"weight": factors}, {})
+            raise TrainingError(f"the world model's loss is not finite; its batch is in {dump}")
+        self._optimizer.zero_grad()
+        loss.backward()
+        self._optimizer.step()
+        return value
+
+    def state(self) -> dict[str, Tensor]:
+        """Model and optimizer, as named tensors."""
+        return with_prefix("model", self.model.state_dict()) | with_prefix(
+            "optimizer", optimizer_tensors(self._optimizer)
+        )
+
+    def load_state(self, tensors: Mapping[str, Tensor], path: Path) -> None:
+        """Restores `state`.
+
+        Raises:
+            FileError: naming `path`, if a tensor is missing or of another shape.
+        """
+        load_module(self.model, without_prefix("model", tensors), path)
+        load_optimizer(self._optimizer, without_prefix("optimizer", tensors))
+
+    def _checked(self, weights: Tensor | None, transitions: Transitions) -> Tensor:
+        if weights is None:
+            return torch.ones_like(transitions.reward)
+        if weights.shape != transitions.reward.shape:
+            raise UsageError(f"{len(weights)} weights were given for {len(transitions)} transitions")
+        if not bool((weights.isfinite() & (weights >= 0)).all()):
+            raise UsageError("weights of transitions must be finite and not negative")
+        return weights
+
+
+class Best:
+    """The best weights of each member so far, by its error on the holdout.
+
+    Attributes:
+        error: `[members]`, the lowest error of each.
+    """
+
+    def __init__(self, model: DynamicsModel, holdout: Transitions, weights: Float[Tensor, " rows"]) -> None:
+        self._model, self._holdout, self._weights = model, holdout, weights
+        self._parameters = [parameter.detach().clone() for parameter in model.parameters()]
+        self.error = holdout_error(model, holdout, weights)
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Keeps the present weights of the members that have become better."""
+        error = holdout_error(self._model, self._holdout, self._weights)
+        better = error < self.error
+        self.error = torch.where(better, error, self.error)
+        for kept, parameter in zip(self._parameters, self._model.parameters(), strict=True):
+            kept[better] = parameter[better]
+
+    @torch.no_grad()
+    def restore(self) -> None:
+        """Puts the best weights back into the model."""
+        for kept, parameter in zip(self._parameters, self._model.parameters(), strict=True):
+            parameter.copy_(kept)
+
+
+@torch.no_grad()
+def holdout_error(
+    model: DynamicsModel, holdout: Transitions, weights: Float[Tensor, " rows"]
+) -> Float[Tensor, " members"]:
+    """The geometric mean over targets of the mean squared error, of each member, in squared deviations.
+
+    The arithmetic mean would be ruled by one heavy-tailed target that cannot be predicted, and hide progress in all
+    the others.
+    """
+    total = torch.zeros(model.members, model.targets, device=weights.device)
+    for rows in torch.arange(len(holdout), device=weights.device).split(_EVALUATED):
+        part = holdout[rows]
+        residual = model.mean(model(part.observation, part.action)) - model.target(part)
+        total += (weights[rows][:, None] * residual.square()).sum(dim=1)
+    return (total / weights.sum() + _ERROR_FLOOR).log().mean(dim=1).exp()
+
+
+def draw_rows(
+    cumulative: Float[Tensor, "members rows"], count: int, generator: torch.Generator
+) -> Int[Tensor, "members count"]:
+    """Draws rows for each member, in random order, in proportion to their weights.
+
+    By stratified inversion: the unit interval is cut into `count` parts, and each gives one point. A row of probability
+    p is drawn `count · p` times up to one, so uniform weights go through the data almost without repetition.
+
+    Args:
+        cumulative: running sum of each member's weights, in float64.
+        count: rows to draw.
+        generator: source of the draw.
+    """
+    shape = (len(cumulative), count)
+    part = torch.rand(shape, generator=generator, device=generator.device).argsort(dim=1)
+    point = (part + torch.rand(shape, generator=generator, device=generator.device, dtype=torch.float64)) / count
+    rows = torch.searchsorted(cumulative, point.to(cumulative.device) * cumulative[:, -1:], right=True)
+    return rows.clamp(max=cumulative.shape[1] - 1)
+
+
+def bootstrap_counts(transitions: Transitions, seed: int, members: int) -> Float[Tensor, "members rows"]:
+    """How often each row counts in each member's bootstrap sample: Poisson numbers of mean 1, fixed for a row."""
+    masses = torch.tensor([math.exp(-1) / math.factorial(k) for k in range(12)], dtype=torch.float64)
+    uniform = row_uniforms(transitions, derive_seed(seed, "bootstrap"), members)
+    return torch.searchsorted(masses.cumsum(0).to(uniform.device), uniform, right=True).float()
+
+
+def row_uniforms(transitions: Transitions, seed: int, streams: int) -> Float[Tensor, "streams rows"]:
+    """Numbers in [0, 1), in float64, that depend on a row's observation and action alone, not on its place.
+
+    A multilinear hash of the bits, mixed as in SplitMix64 (Steele et al. 2014).
+    """
+    bits = torch.cat([transitions.observation, transitions.action], dim=1).view(torch.int32).long()
+    generator = torch_generator(seed, "dynamics", "rows")
+    odd = 2 * torch.randint(-(2**62), 2**62, (bits.shape[1] + streams,), generator=generator).to(bits.device) + 1
+    mixed = (bits * odd[streams:]).sum(dim=1) + odd[:streams, None]
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        mixed = (mixed ^ _shifted(mixed, shift)) * (factor - 2**64)
+    return _shifted(mixed ^ _shifted(mixed, 31), 11).double() / 2**53
+
+
+def _shifted(x: Tensor, bits: int) -> Tensor:
+    """The unsigned right shift, which torch does not have for int64."""
+    return (x >> bits) & ((1 << (64 - bits)) - 1)
