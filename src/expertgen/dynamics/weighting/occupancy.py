@@ -1,8 +1,8 @@
 """Transition occupancy matching with networks: a discriminator for R, a network for the multiplier, `tom` for the rest.
 
-Departures from the authors' program: all layers of the discriminator learn, inputs are normalised, λ is found in closed
-form, a termination is followed by the next episode, and a time limit is no end. There is no target network: with Q(s', π)
-held fixed the objective has no minimum, since a constant c added to Q(s, a) then changes it by (1 - γ) c - c = -γ c.
+Departures from the authors' program: all layers of the discriminator learn, inputs are normalised, λ is found in
+closed form, a termination is followed by the next episode, and a time limit is no end. There is no target network: with
+Q(s', π) held fixed the objective has no minimum, as a constant c added to Q changes it by (1 - γ) c - c = -γ c.
 """
 
 from __future__ import annotations
