@@ -72,7 +72,7 @@ def test_the_penalty_holds_the_slope_and_the_clip_the_value():
         (slope,) = torch.autograd.grad(fitted.network(at).sum(), at)
         steep.append(float(slope.norm(dim=1).max()))
         assert float(fitted.log_ratio(data).abs().max()) <= 5
-    assert steep[1] < 1.3 < steep[0]
+    assert steep[1] < 1.5 < 2 < steep[0]
 
 
 def test_a_refit_begins_where_the_last_one_ended():

@@ -188,8 +188,8 @@ def test_actions_are_drawn_afresh():
     policy = Counting(actions=2)
     matching(ratio=NewestRatio()).fit(transitions(64), policy, START)
     # Start states and next states of 10 steps, then of the evaluation.
-    assert [len(action) for action in policy.drawn] == [32] * 20 + [4096, 64]
-    assert len({float(action[0, 0]) for action in policy.drawn}) == 22
+    assert [len(action) for action in policy.drawn] == [64] * 10 + [4096, 64]
+    assert len({float(action[0, 0]) for action in policy.drawn}) == 12
 
 
 @pytest.fixture(scope="module")
@@ -210,7 +210,7 @@ def known_ratio():
 )
 def test_a_known_ratio(known_ratio, divergence, conjugate, least):
     data, policy, start, truth, ratio = known_ratio
-    config = OccupancyConfig(divergence, conjugate, steps=200, width=32, learning_rate=1e-3)
+    config = OccupancyConfig(divergence, conjugate, steps=120, width=32, learning_rate=1e-3)
     weights = OccupancyMatching(1, 1, config, ratio, generator()).fit(data, policy, start)
     kept = weights > 0
     correlation = float(torch.corrcoef(torch.stack([weights[kept].log(), truth[kept]]))[0, 1])

@@ -146,7 +146,7 @@ def bounded(weights: Rows, low: float, high: float) -> Rows:
     """
     rows = weights.double()
     count = len(rows)
-    # Tensors, because numbers times counts would be float32. With mean 1 and no negative weight, none exceeds the count.
+    # Tensors, since numbers times counts would be float32. With mean 1 and none negative, no weight exceeds the count.
     floor, ceiling = rows.new_tensor(low), rows.new_tensor(min(high, count))
     ordered = rows.sort().values
     total = torch.cat([ordered.new_zeros(1), ordered.cumsum(dim=0)])
