@@ -36,7 +36,7 @@ class OccupancyConfig:
 
     divergence: tom.Divergence = "kl"
     """Divergence that keeps the occupancy near the buffer."""
-    conjugate: tom.Conjugate = "quadratic"
+    conjugate: tom.Conjugate = "exact"
     """Conjugate of χ² while the multiplier learns; the weights are the exact ones."""
     multiplier: Literal["action", "state"] = "action"
     """Q(s, a), whose flow holds the policy's actions, or V(s), which leaves actions to the discriminator."""
