@@ -1,0 +1,1 @@
+"""Weights for the transitions that a world model learns from: transition occupancy matching and its rivals."""
