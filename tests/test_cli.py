@@ -203,7 +203,7 @@ def test_demonstrations_without_a_success_are_told_at_once_and_at_the_end(tmp_pa
     assert main(["prior", TOY, *words, "--evaluation.constant-noises", "0", "--out", str(tmp_path / "run")]) == 0
     said = capsys.readouterr().out
     assert "warning: no demonstration succeeds" in said
-    assert said.index("warning: no demonstration succeeds") < said.index("steps to success")
+    assert said.index("warning: no demonstration succeeds") < said.index("made in")
     assert "Demonstrations: no demonstration succeeds" in said
 
 
