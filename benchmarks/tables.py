@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import numpy as np
 from rows import HERE, read_rows
 
-from expertgen.evaluation.statistics import interquartile_mean, stratified_bootstrap
+from expertgen.evaluation.comparison import interquartile_mean, stratified_bootstrap
 
 MAIN = ("peg-insert-side", "assembly", "stick-pull", "box-close")
 """The tasks that are summarized in one number."""
@@ -74,9 +74,9 @@ def steering() -> str:
 def over_tasks() -> str:
     """Experts of the main tasks in one number: interquartile mean, runs drawn anew within each task."""
     groups = by(read_rows(HERE / "steering.csv"), "task")
-    scores = np.array([[float(row["expert"]) for row in groups[task,]] for task in MAIN]).T
-    low, high = stratified_bootstrap(scores)
-    return f"{len(MAIN)} tasks × {len(scores)} seeds: {interquartile_mean(scores):.1%} ({low:.1%} to {high:.1%})"
+    scores = [np.array([float(row["expert"]) for row in groups[task,]]) for task in MAIN]
+    low, high = stratified_bootstrap(interquartile_mean, scores)
+    return f"{len(MAIN)} tasks × {len(scores[0])} seeds: {interquartile_mean(scores):.1%} ({low:.1%} to {high:.1%})"
 
 
 def fresh() -> str:
