@@ -1,8 +1,8 @@
 """Our world model against mbrl-lib's: one gradient step of the ensemble, and one imagined step of many rows.
 
-    python -m venv /tmp/mbrl && /tmp/mbrl/bin/pip install torch==2.13.0 hydra-core gymnasium matplotlib tqdm termcolor imageio
-    /tmp/mbrl/bin/pip install --no-deps mbrl==0.2.0
-    taskset -c 0 python benchmarks/dynamics_peer.py --peer /tmp/mbrl/bin/python
+    python -m venv mbrl-env && mbrl-env/bin/pip install torch==2.13.0 hydra-core gymnasium matplotlib tqdm termcolor imageio
+    mbrl-env/bin/pip install --no-deps mbrl==0.2.0
+    taskset -c 0 python benchmarks/dynamics_peer.py --peer mbrl-env/bin/python
 
 The peer needs a Python of its own and runs in a process of its own, once as it comes (on one thread) and once with the
 process settings that we make for ourselves. All sides are measured in turn, `turns` times; seconds are CPU seconds.

@@ -10,6 +10,11 @@ from collections.abc import Iterable
 import numpy as np
 from rows import HERE, read_rows
 
+from expertgen.evaluation.comparison import interquartile_mean, stratified_bootstrap
+
+MAIN = ("peg-insert-side", "assembly", "stick-pull", "box-close")
+"""The tasks that are summarized in one number."""
+
 
 def markdown(header: Iterable[str], body: Iterable[Iterable[str]]) -> str:
     """A Markdown table."""
@@ -22,9 +27,16 @@ def mean(group: list[dict[str, str]], column: str) -> float:
     return float(np.mean([float(row[column]) for row in group if row.get(column)]))
 
 
-def each(group: list[dict[str, str]], column: str) -> str:
-    """All values of a column as percentages."""
-    return ", ".join(f"{100 * float(row[column]):.1f}" for row in group)
+def each(group: list[dict[str, str]]) -> str:
+    """The expert of every seed with its Wilson interval, as percentages."""
+    columns = [[100 * float(row[name]) for name in ("expert", "expert_low", "expert_high")] for row in group]
+    return ", ".join(f"{mean:.1f} ({low:.1f}–{high:.1f})" for mean, low, high in columns)
+
+
+def span(group: list[dict[str, str]], column: str) -> str:
+    """Smallest and largest value of a column."""
+    values = [float(row[column]) for row in group]
+    return f"{min(values):.0f}–{max(values):.0f}"
 
 
 def by(table: list[dict[str, str]], *columns: str) -> dict[tuple[str, ...], list[dict[str, str]]]:
@@ -37,7 +49,10 @@ def by(table: list[dict[str, str]], *columns: str) -> dict[tuple[str, ...], list
 
 def steering() -> str:
     """Demonstrations, prior and expert of every task."""
-    header = ("task", "demonstrations", "prior", "expert (mean)", "expert, each seed", "env steps", "seconds, one core")
+    header = (
+        *("task", "demonstrations", "prior", "expert (mean)", "expert, each seed (95%)", "env steps"),
+        *("CPU seconds", "wall seconds"),
+    )
     return markdown(
         header,
         (
@@ -46,23 +61,47 @@ def steering() -> str:
                 f"{mean(group, 'demos'):.1%}",
                 f"{mean(group, 'prior'):.1%}",
                 f"**{mean(group, 'expert'):.1%}**",
-                each(group, "expert"),
+                each(group),
                 f"{mean(group, 'env_steps') / 1000:.0f} k",
-                f"{mean(group, 'steer_cpu_seconds'):.0f}",
+                f"{mean(group, 'steer_cpu_seconds'):.0f} ({span(group, 'steer_cpu_seconds')})",
+                span(group, "steer_seconds"),
             )
             for (task,), group in by(read_rows(HERE / "steering.csv"), "task").items()
         ),
     )
 
 
-def students() -> str:
-    """Students of every kind against their teachers."""
+def over_tasks() -> str:
+    """Experts of the main tasks in one number: interquartile mean, runs drawn anew within each task."""
+    groups = by(read_rows(HERE / "steering.csv"), "task")
+    scores = [np.array([float(row["expert"]) for row in groups[task,]]) for task in MAIN]
+    low, high = stratified_bootstrap(interquartile_mean, scores)
+    return f"{len(MAIN)} tasks × {len(scores[0])} seeds: {interquartile_mean(scores):.1%} ({low:.1%} to {high:.1%})"
+
+
+def fresh() -> str:
+    """The same policies on a seed that nobody looked at."""
+    known = {(row["task"], row["seed"]): row["expert"] for row in read_rows(HERE / "steering.csv")}
+    header = ("task", "seed", "expert", "the same, fresh", "teacher, fresh", "student, fresh")
+    body = []
+    for row in read_rows(HERE / "fresh.csv"):
+        rates = (known[row["task"], row["seed"]], row["expert"], row["teacher"], row["student"])
+        body.append((row["task"], row["seed"], *(f"{float(rate):.1%}" if rate else "" for rate in rates)))
+    return markdown(header, body)
+
+
+def students(table: str) -> str:
+    """Students of every kind against their teachers.
+
+    Args:
+        table: students.csv, or depth.csv (one seed on another machine, with its own experts).
+    """
     header = (
         "student", "task", "seeds", "teacher", "student", "of teacher", "camera errors", "of teacher",
         "perturbed start", "of teacher there", "seconds",
     )  # fmt: skip
     body = []
-    for (kind, task), group in by(read_rows(HERE / "students.csv"), "kind", "task").items():
+    for (kind, task), group in by(read_rows(HERE / table), "kind", "task").items():
         teacher, clean, hard = (mean(group, column) for column in ("teacher", "student", "hard"))
         perturbed, teacher_perturbed = mean(group, "perturbed"), mean(group, "perturbed_teacher")
         shares = (
@@ -79,4 +118,4 @@ def students() -> str:
 
 
 if __name__ == "__main__":
-    print(steering(), students(), sep="\n\n")
+    print(steering(), over_tasks(), fresh(), students("students.csv"), students("depth.csv"), sep="\n\n")

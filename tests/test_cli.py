@@ -1,15 +1,22 @@
 """The command line: what wrong input gets is one line, exit code 2, and nothing written."""
 
 import json
+from dataclasses import replace
 
 import pytest
+import torch
 
-from expertgen import cli
-from expertgen.cli import main
+from expertgen.cli import main, parsing, runs
+from expertgen.cli.options import resolve
 from expertgen.demos.imperfections import Imperfections
 from expertgen.prior.prior import DiffusionPrior, PriorConfig
 from expertgen.steering.expert import Expert
-from tests.toys import point_demos
+from expertgen.tasks import registry
+from expertgen.tasks.audit_record import AuditRecord, TaskAudit
+from tests.toys import point_demos, point_task
+
+TOY = "tests.test_pipeline:POINT"
+NOWHERE = replace(point_task(), simulator="gymnasium", simulator_id="Nowhere-v0")
 
 REFUSED = {
     "unknown verb": (["rnu"], "unknown verb 'rnu'; did you mean 'run'"),
@@ -22,6 +29,21 @@ REFUSED = {
     "negative seed": (["run", "assembly", "--seed", "-1"], "seed must not be negative"),
     "no environments": (["run", "assembly", "--steer.num-envs", "0"], "steer.num_envs must be at least 1"),
     "only warm-up": (["run", "assembly", "--steer.env-steps", "9000"], "steer.warmup_env_steps (16000) must be less"),
+    "huge seed": (["run", "assembly", "--seed", "99999999999999999999"], "seed must not be negative, and below 2**63"),
+    "no number": (["run", "assembly", "--distill.learning-rate", "nan"], "distill.learning_rate must be a finite"),
+    "no number in file": (["run", "assembly", "--config", "nan.yaml"], "distill.randomization.position must be a fini"),
+    "unknown camera": (["run", "assembly", "--distill.cameras", "sid"], "has no camera 'sid'; did you mean 'side'?"),
+    "no camera": (["run", "assembly", "--config", "blind.yaml"], "distill.cameras names none; 'assembly' has front"),
+    "no cameras to distil for": (["distill", TOY, "--program", "p.py"], "has no cameras, so there is no student"),
+    "nothing to do": (["distill", TOY, "--expert-file", "p.py"], "nothing is left to do: the first stage would be"),
+    "nothing to steer": (["steer", "assembly", "--expert-file", "p.py"], "nothing is left to do: the first stage"),
+    "fixed last stage": (["prior", "assembly", "--until", "student"], "Unrecognized options: --until"),
+    "unknown simulator": (["run", "tests.test_cli:NOWHERE", "--program", "p.py"], "Gymnasium cannot make 'Nowhere-v0'"),
+    "tasks flag": (["tasks", "--foo"], "Unrecognized options: --foo"),
+    "two tasks": (["tasks", "reach", "assembly"], "Unrecognized options: assembly"),
+    "doctor flag": (["doctor", "--foo"], "Unrecognized options: --foo"),
+    "no audit": (["tasks", "audit", "adroit-door"], "only MetaWorld tasks can be audited"),
+    "negative evaluation seed": (["eval", ".", "--env-seed", "-1"], "--env-seed must not be negative"),
     "no demonstrator": (["run", "adroit-door"], "'adroit-door' has no scripted demonstrator; give one with --program"),
     "long chunk": (["run", "assembly", "--prior.chunk-length", "300"], "prior.chunk_length (300) exceeds the horizon"),
     "noise bound": (["run", "assembly", "--steer.noise-bound", "0"], "steer.noise_bound must be positive"),
@@ -52,6 +74,11 @@ def test_wrong_input_is_refused_in_one_line_and_nothing_is_written(name, tmp_pat
     monkeypatch.chdir(tmp_path)
     (tmp_path / "text.yaml").write_text("steer:\n  num_envz: 3\n")
     (tmp_path / "type.yaml").write_text("steer:\n  num_envs: many\n")
+    (tmp_path / "nan.yaml").write_text("distill:\n  randomization:\n    position: .nan\n")
+    (tmp_path / "blind.yaml").write_text("distill: {cameras: []}\n")
+    (tmp_path / "p.py").write_text(
+        "class Program:\n    def reset(self, seed): pass\n    def act(self, o): return [0, 0]\n"
+    )
     (tmp_path / "list.yaml").write_text("- steer\n")
     before = sorted(tmp_path.rglob("*"))
     words, said = REFUSED[name]
@@ -105,11 +132,14 @@ def test_a_folder_that_holds_something_is_not_overwritten(tmp_path, capsys):
 
 def test_help_and_lists_exit_with_zero(capsys):
     assert main([]) == 0
+    assert main(["--version"]) == 0
+    assert main(["demos", "--help"]) == 0
     assert main(["tasks", "peg-insert-side"]) == 0
     assert main(["tasks"]) == 0
-    with pytest.raises(SystemExit) as stop:
-        main(["run", "--help"])
-    assert stop.value.code == 0
+    for verb in ("run", "tasks", "doctor"):
+        with pytest.raises(SystemExit) as stop:
+            main([verb, "--help"])
+        assert stop.value.code == 0
     text = capsys.readouterr().out
     assert "--steer.noise-bound" in text
     assert "hand_position" in text
@@ -120,13 +150,91 @@ def test_settings_come_from_preset_file_and_flags_in_this_order(tmp_path, monkey
     file.write_text("steer: {num_envs: 7, noise_bound: 2}\nprior: {weight_decay: 1e-6}\n")
     words = ["assembly", "--preset", "debug", "--config", str(file), "--steer.num-envs", "9", "--out", "new"]
     monkeypatch.chdir(tmp_path)
-    folder, config = cli._resolve(words, "run", {})
+    folder, config = resolve(words, "run")
     assert str(folder) == "new"
     assert config.task == "assembly"
     assert config.steer.num_envs == 9
     assert config.steer.noise_bound == 2.0
     assert config.prior.weight_decay == 1e-6
     assert config.steer.env_steps == 12_000
+
+
+def test_values_are_checked_when_all_of_them_are_there(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "short.yaml").write_text("steer: {env_steps: 10000}\nuntil: student\n")
+    for words, steps, warmup in (
+        (["--preset", "debug", "--steer.env-steps", "12000"], 12_000, 3_000),
+        (["--config", "short.yaml", "--steer.warmup-env-steps", "2000"], 10_000, 2_000),
+        (["--config", "short.yaml", "--preset", "debug"], 10_000, 3_000),
+    ):
+        steer = resolve(["assembly", *words, "--tensorboard"], "run")[1].steer
+        assert (steer.env_steps, steer.warmup_env_steps) == (steps, warmup)
+
+
+def test_a_verb_ends_at_its_own_stage_whatever_a_file_says(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "whole.yaml").write_text("until: student\n")
+    words = ["assembly", "--config", "whole.yaml"]
+    assert resolve(words, "prior", "prior")[1].until == "prior"
+    assert resolve(words, "run")[1].until == "student"
+    assert resolve([*words, "--until", "expert"], "run")[1].until == "expert"
+
+
+def test_a_resumed_run_takes_no_other_settings(tmp_path, capsys):
+    (tmp_path / "config.json").write_text('{"task": "assembly", "seed": 3}')
+    assert resolve(["--resume", str(tmp_path)], "run")[1].seed == 3
+    assert resolve(["assembly", f"--resume={tmp_path}"], "run")[1].seed == 3
+    for flags in (["--seed", "3"], ["--steer.noise-bound=2"], ["--preset", "debug"], ["--out", "x"], ["--tensorboard"]):
+        assert main(["run", "--resume", str(tmp_path), *flags]) == 2
+        error = capsys.readouterr().err
+        assert f"continues with the settings of that run; leave {flags[0].split('=')[0]} out" in error
+        assert error.count("\n") == 1
+
+
+def test_a_prior_that_cannot_be_steered_is_refused_by_its_file(tmp_path, capsys):
+    prior, out = DiffusionPrior("toy-point", PriorConfig(chunk_length=4, width=8), 4, 2), tmp_path / "run"
+    torch.nn.init.constant_(next(prior.network.parameters()), float("nan"))
+    prior.save(tmp_path / "nan.safetensors")
+    for verb in ("prior", "steer"):
+        assert main([verb, TOY, "--prior-file", str(tmp_path / "nan.safetensors"), "--out", str(out)]) == 2
+        error = capsys.readouterr().err
+        assert f"prior_file {tmp_path / 'nan.safetensors'}: the prior plans actions that are not finite" in error
+        assert not out.exists()
+
+
+def test_demonstrations_without_a_success_are_told_at_once_and_at_the_end(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(runs, "write_report", lambda folder: folder)
+    monkeypatch.setattr(parsing.CONSOLE, "width", 300)
+    demos = point_demos(4, seed=0)
+    replace(demos, demos=tuple(replace(demo, success=False) for demo in demos.demos)).save(tmp_path / "zero.h5")
+    words = ["--demos-file", str(tmp_path / "zero.h5"), "--preset", "debug", "--prior.iterations", "2"]
+    assert main(["prior", TOY, *words, "--evaluation.constant-noises", "0", "--out", str(tmp_path / "run")]) == 0
+    said = capsys.readouterr().out
+    assert "warning: no demonstration succeeds" in said
+    assert said.index("warning: no demonstration succeeds") < said.index("made in")
+    assert "Demonstrations: no demonstration succeeds" in said
+
+
+def test_an_audit_fails_where_a_task_that_trains_in_envpool_is_unsound_there(monkeypatch, capsys):
+    def audited(tasks):
+        counts = {"reach": (12, 0), "shelf-place": (12, 0), "assembly": (12, 12)}
+        return AuditRecord({}, {t.id: TaskAudit(t.id, 12, counts[t.id], (12, 12), 0.0, 80) for t in tasks})
+        yield
+
+    monkeypatch.setattr("expertgen.tasks.audit.audit_tasks", audited)
+    assert main(["tasks", "audit", "assembly", "shelf-place"]) == 0  # known to be unsound, and trained elsewhere
+    assert main(["tasks", "audit", "assembly", "shelf-place", "reach"]) == 1
+    assert "unsound in EnvPool, which trains them: reach; install envpool==" in capsys.readouterr().err
+
+
+def test_other_versions_than_the_audited_ones_are_told_once(monkeypatch, capsys):
+    registry._warn_of_other_versions.cache_clear()
+    monkeypatch.setattr("expertgen.tasks.audit_record.package_versions", lambda: {"envpool": "9.9", "torch": "1"})
+    for _ in range(2):
+        registry.make_env(registry.get_task("reach"), 1)
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "here are {'envpool': '9.9'}: run expertgen tasks audit" in error
 
 
 def test_a_task_has_its_own_imperfections_unless_others_are_given(tmp_path, monkeypatch):
@@ -138,7 +246,7 @@ def test_a_task_has_its_own_imperfections_unless_others_are_given(tmp_path, monk
         (["drawer-open", "--demos.imperfections.calibration-error", "0.015"], Imperfections(0.015, 0.3)),
         (["drawer-open", "--demos.imperfections.latency", "2"], Imperfections(0.08, 0.3, latency=2)),
     ):
-        assert cli._resolve(words, "run", {})[1].demos.imperfections == wanted
+        assert resolve(words, "run")[1].demos.imperfections == wanted
 
 
 def test_interruption_says_how_to_resume(tmp_path, monkeypatch, capsys):
@@ -148,9 +256,11 @@ def test_interruption_says_how_to_resume(tmp_path, monkeypatch, capsys):
         raise KeyboardInterrupt
         yield
 
-    monkeypatch.setattr(cli, "run", interrupted)
+    monkeypatch.setattr(runs, "run", interrupted)
     assert main(["run", "assembly", "--out", str(tmp_path / "run")]) == 1
-    assert f"continue with: expertgen run --resume {tmp_path / 'run'}" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "everything up to the last saved segment are kept" in error
+    assert f"continue with: expertgen run --resume {tmp_path / 'run'}" in error
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path, monkeypatch, capsys):
@@ -169,13 +279,14 @@ def test_demos_are_shown_and_imported(tmp_path, capsys):
 def test_results_of_eval_are_json(tmp_path, monkeypatch, capsys):
     from expertgen.evaluation.results import Results
 
-    def nothing(folder, episodes, seed):
-        return Results("assembly", seed, "expertgen run assembly", {}, 1.0, {})
+    def nothing(folder, episodes, seed, command):
+        return Results("assembly", seed, command, {}, 1.0, {})
         yield
 
-    monkeypatch.setattr(cli, "evaluate_run", nothing)
+    monkeypatch.setattr(runs, "evaluate_run", nothing)
     assert main(["eval", str(tmp_path), "--json", "--env-seed", "5"]) == 0
-    assert json.loads(capsys.readouterr().out)["seed"] == 5
+    value = json.loads(capsys.readouterr().out)
+    assert (value["seed"], value["command"]) == (5, f"expertgen eval {tmp_path} --json --env-seed 5")
 
 
 def test_expert_files_hold_their_prior(tmp_path):

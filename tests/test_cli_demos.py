@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from expertgen import cli
+from expertgen.cli import demos as demos_cli
 from expertgen.cli import main
 from expertgen.demos.collect import CollectConfig
 from expertgen.demos.imperfections import Imperfections
@@ -175,6 +175,16 @@ def test_programs_are_collected_with_no_more_environments_than_episodes(folder, 
     assert sizes == [3, 2]
 
 
+def test_a_task_of_a_users_module_is_shown_with_its_units(folder, capsys):
+    assert main(["demos", "collect", TOY, "--program", "fine.py", "--episodes", "2"]) == 0
+    assert "│ m    │" in capsys.readouterr().out
+    assert main(["demos", "show", "own.h5"]) == 0
+    assert "│ m    │" not in capsys.readouterr().out
+    assert main(["demos", "show", "own.h5", "--task", TOY]) == 0
+    assert "│ m    │" in capsys.readouterr().out
+    assert main(["demos", "show", "own.h5", "--task", "assembly"]) == 2
+
+
 def test_actions_slightly_out_of_range_are_clipped_and_counted(folder, capsys):
     assert main(["demos", "import", TOY, "slightly.npz"]) == 0
     assert "clipped 30 of 30 action values to [-1, 1]; the largest was 1.25" in capsys.readouterr().out
@@ -189,7 +199,7 @@ def test_scripted_demonstrators_have_the_imperfections_of_the_task(monkeypatch):
         return point_demos(2, seed=0)
         yield
 
-    monkeypatch.setattr(cli, "collect_demos", collected)
+    monkeypatch.setattr(demos_cli, "collect_demos", collected)
     for i, words in enumerate((["assembly"], ["hammer"], ["hammer", "--imperfections.calibration-error", "0.01"])):
         assert main(["demos", "collect", *words, "--episodes", "5", "--out", f"{i}.h5"]) == 0
     errors = [config.imperfections for config in asked]

@@ -3,21 +3,28 @@
 import json
 import shutil
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from expertgen.cli import main
 from expertgen.demos.collect import CollectConfig
+from expertgen.errors import FileError, UsageError
 from expertgen.evaluation.results import CONTROLS, STAGES, Results
 from expertgen.pipeline import measure, students
 from expertgen.pipeline.measure import evaluate_run
 from expertgen.pipeline.run import run
 from expertgen.pipeline.settings import EvaluationConfig, RunConfig
 from expertgen.prior.prior import DiffusionPrior, PriorConfig, PriorPolicy
+from expertgen.reporting.noise import NoisePicture
+from expertgen.rl.networks import TanhGaussianActor
 from expertgen.rl.sac import SacConfig
 from expertgen.runs.metrics import read_metrics
 from expertgen.runs.progress import drain
+from expertgen.steering.expert import Expert, ExpertPolicy
 from expertgen.steering.steer import SteerConfig
 from expertgen.tasks.registry import get_task, make_env
 from tests.distillation.toys import CONFIG as DISTILL
@@ -39,7 +46,7 @@ class Program:
         return np.clip(towards / 0.1, -1, 1)
 """
 
-TIMES = ("seconds", "peak_memory_mb")
+TIMES = ("seconds", "started", "peak_memory_mb")
 
 
 def toy_config(folder: Path) -> RunConfig:
@@ -131,9 +138,60 @@ def test_a_run_has_everything_and_is_evaluated_again(whole):
     results = Results.load(folder / "results.json")
     assert results.stages.keys() == {"demos", "prior", "zero_noise", "constant_noise", "expert"}
     assert all(read_metrics(folder / stage) for stage in ("prior", "expert"))
-    again = drain(evaluate_run(folder, 16, 999))
-    for stage in ("prior", "expert"):
-        assert again.stages[stage].success == results.stages[stage].success
+    about = json.loads((folder / "run.json").read_text())
+    assert datetime.fromisoformat(about["started"]).tzinfo
+    assert about["seconds"] > results.stages["expert"].seconds
+    again = drain(evaluate_run(folder, 16, 999, "expertgen eval toy"))
+    assert again.command == "expertgen eval toy"
+    assert again.to_json().keys() == results.to_json().keys()
+    for name, evaluation in again.stages.items():
+        assert evaluation.to_json() == results.stages[name].to_json(), name
+
+
+def test_the_noise_in_the_picture_is_the_noise_that_was_played(tmp_path):
+    config = replace(toy_config(tmp_path / "run"), evaluation=EvaluationConfig(episodes=5, num_envs=2))
+    torch.manual_seed(0)
+    prior = DiffusionPrior("toy-point", PriorConfig(chunk_length=4, width=8, depth=1), 4, 2)
+    agent = SacConfig(width=8, depth=1)
+    policy = ExpertPolicy(Expert(prior, TanhGaussianActor(4, 8, 8, 1), agent, 1.5, "sampled", 0.5))
+    env, played = make_env(get_task(config.task), 2), {0: [], 1: []}
+    plan = policy.plan
+
+    def plan_and_tell(observation, ids):
+        chunk = plan(observation, ids)
+        for i, noise in zip(ids.tolist(), policy.noise, strict=True):
+            played[i].append(noise.numpy())
+        return chunk
+
+    policy.plan = plan_and_tell
+    drain(measure.measure(config, tmp_path / "expert", policy, env=env))
+    picture = NoisePicture.load(tmp_path / "expert" / "noise.json")
+    wanted = NoisePicture.project(np.array(played[0] + played[1]), picture.success, 1.5)
+    np.testing.assert_allclose(picture.steered, wanted.steered, atol=6e-4)
+
+
+def test_a_prior_is_probed_before_it_is_measured(tmp_path, monkeypatch):
+    def ignores_noise(*arguments):
+        raise UsageError("the prior ignores its noise")
+
+    monkeypatch.setattr("expertgen.pipeline.run.probe", ignores_noise)
+    folder = tmp_path / "run"
+    with pytest.raises(UsageError, match="ignores its noise"):
+        do_run(folder)
+    assert (folder / "prior" / "prior.safetensors").exists()
+    assert not (folder / "prior" / "evaluation.json").exists()
+
+
+def test_a_broken_file_of_a_run_can_be_deleted(whole, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(whole[0], folder)
+    path = folder / "prior" / "prior.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(FileError, match=r"prior\.safetensors is truncated .* delete it and --resume redoes that part"):
+        do_run(folder)
+    path.unlink()
+    do_run(folder)
+    assert path.read_bytes() == (whole[0] / "prior" / "prior.safetensors").read_bytes()
 
 
 def test_a_run_broken_off_while_it_reads_back_shows_all_that_it_had(whole, tmp_path):
@@ -193,4 +251,6 @@ def test_the_debug_preset_goes_all_the_way_on_metaworld(tmp_path, capsys):
     capsys.readouterr()
     assert main(["eval", str(folder), "--json", "--episodes", "16"]) == 0
     again = json.loads(capsys.readouterr().out)
-    assert again["student"]["success"] == results.stages["student"].success
+    for name, evaluation in results.stages.items():
+        assert again[name]["success"] == evaluation.success
+        assert again[name]["env_steps"] == evaluation.env_steps

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from expertgen.runs.machine import machine_description, package_versions
-from expertgen.tasks.audit_record import shipped_record
+from expertgen.tasks.audit_record import shipped_record, versions_changed
 from expertgen.tasks.registry import get_task, make_env
 
 EXTRAS = {
@@ -52,10 +52,10 @@ def examine(console: Console) -> None:
     table.add_row("cuda", torch.cuda.get_device_name(0) if torch.cuda.is_available() else "no")
     console.print(table)
     console.print(_extras())
-    audited = shipped_record().versions
-    changed = {name: now for name, now in package_versions().items() if audited.get(name, now) != now}
-    if changed:
-        console.print(f"audit      done with {audited}, but here are {changed}: run expertgen tasks audit")
+    if changed := versions_changed():
+        console.print(
+            f"audit      done with {shipped_record().versions}, but here are {changed}: run expertgen tasks audit"
+        )
     console.print(f"simulator  {simulator_speed(threads=1):,.0f} control steps/s on one core (EnvPool, {_TASK})")
     if importlib.util.find_spec("metaworld"):
         path, seconds = render_frame()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Iterable
 
 
@@ -24,6 +25,11 @@ class FileError(UsageError):
 
 class TrainingError(ExpertgenError):
     """Work that had to stop: a loss that is not finite, a full disk. The run can be resumed unless the text says no."""
+
+
+def warn(text: str) -> None:
+    """Prints a line that the user should know, but need not act on before work goes on."""
+    print(f"expertgen: warning: {text}", file=sys.stderr)
 
 
 def nearest(name: str, known: Iterable[str], count: int = 3) -> str:

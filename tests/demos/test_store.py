@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import h5py
@@ -241,3 +243,28 @@ def test_task_without_named_fields_is_stored_flat(tmp_path):
     with h5py.File(tmp_path / "flat.hdf5", "r") as file:
         assert list(file["data/demo_0/obs"]) == ["observation"]
     np.testing.assert_array_equal(DemoSet.load(tmp_path / "flat.hdf5").demos[0].observations, demo().observations)
+
+
+def test_a_full_disk_is_told_in_one_line_and_leaves_nothing(tmp_path):
+    """In a process of its own, because HDF5 on a full disk ended the process instead of raising an error."""
+    script = f"""
+import resource, signal
+from pathlib import Path
+from expertgen.errors import TrainingError
+from tests.toys import point_demos
+
+demos = point_demos(20, seed=0)
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+try:
+    demos.save(Path({str(tmp_path)!r}) / "demos.h5")
+except TrainingError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (
+        done.stdout == f"cannot write {tmp_path / 'demos.h5'}: File too large; free the disk or choose another "
+        "--out, then --resume\n"
+    )
+    assert list(tmp_path.iterdir()) == []

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
 
+from expertgen.distillation.augment import augmented
 from expertgen.distillation.learner import Learner
 from expertgen.distillation.student import StudentSpec
 from expertgen.errors import FileError, TrainingError
+from expertgen.runs.checkpoint import load_checkpoint
 from expertgen.runs.seeding import torch_generator
 from expertgen.vision.points import Workspace
+from expertgen.vision.randomize import CameraRandomization
 
 SPEC = StudentSpec("toy", "points", (), 48, 4, 2, 3, 32, Workspace())
 
 
 def learner(seed=0, **changes):
-    return Learner(replace(SPEC, **changes), seed, batch_size=32, train_points=32, weight_decay=1e-4, ema_rate=0.05)
+    augment = partial(augmented, train_points=32, randomization=CameraRandomization())
+    return Learner(replace(SPEC, **changes), seed, batch_size=32, augment=augment, weight_decay=1e-4, ema_rate=0.05)
 
 
 def decisions(count=256, sight="points"):
@@ -93,7 +98,18 @@ def test_a_state_of_another_size_is_refused(tmp_path):
 def test_a_loss_that_is_not_finite_stops_and_leaves_its_batch(tmp_path):
     who = learner()
     view, label = decisions()
-    who.add([view], [torch.full_like(label, float("nan"))])
-    with pytest.raises(TrainingError, match="not finite at update"):
+    who.add([view], [label])
+    augment, calls = who._augment, []
+
+    def broken_once(view, generator):
+        calls.append(view)
+        seen = augment(view, generator)
+        return {**seen, "points": seen["points"] * float("nan")} if len(calls) == 7 else seen
+
+    who._augment = broken_once
+    with pytest.raises(TrainingError, match="not finite at update 6; its batch is in"):
         train(who, 50, tmp_path)
-    assert (tmp_path / "bad_batch.safetensors").exists()
+    tensors, meta = load_checkpoint(tmp_path / "bad_batch.safetensors", "bad-batch", 1)
+    assert meta == {"update": 6}
+    assert bool(tensors["points"].isnan().all())
+    assert torch.equal(tensors["proprioception"], calls[6]["proprioception"])

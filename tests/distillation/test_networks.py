@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from expertgen.distillation.networks import BlindNetwork, DepthNetwork, PointNetwork, position_features
+from expertgen.errors import UsageError
 from expertgen.tasks.spec import CameraSpec
 from expertgen.vision.camera import nominal_pose, pixel_rays
 from expertgen.vision.points import Workspace, unproject
@@ -65,6 +68,21 @@ def test_pixels_outside_of_the_workspace_do_not_matter():
     torch.testing.assert_close(network(nothing, poses(), HAND, PROPRIOCEPTION), out)
     nearer = torch.where(inside, depth - 0.05, depth)
     assert not torch.allclose(network(nearer, poses(), HAND, PROPRIOCEPTION), out)
+
+
+def test_missing_pixels_are_no_positions():
+    network = DepthNetwork(CAMERAS, 4, 32, Workspace(), 64)
+    depth = torch.full((2, 2, 12, 16), 0.85)
+    out = network(depth, poses(), HAND, PROPRIOCEPTION)
+    checkerboard = (torch.arange(12)[:, None] + torch.arange(16)) % 2
+    sparse = network(depth * checkerboard, poses(), HAND, PROPRIOCEPTION)
+    moved = network(depth + 0.05, poses(), HAND, PROPRIOCEPTION)
+    assert (sparse - out).norm() < 0.5 * (moved - out).norm()
+
+
+def test_odd_images_are_refused():
+    with pytest.raises(UsageError, match="even width and height"):
+        DepthNetwork((replace(CAMERAS[0], width=15),), 4, 32, Workspace(), 64)
 
 
 def test_an_image_without_anything_is_no_error():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from expertgen.errors import UsageError
-from expertgen.evaluation.rollouts import Episode, cohort, run_episodes
+from expertgen.evaluation.rollouts import Episode, run_episodes
 from expertgen.runs.progress import drain
 from expertgen.tasks.environment import TaskEnv
 from tests.toys import STEP_LENGTH, PointEnv, point_action, point_task
@@ -67,12 +67,6 @@ class CountdownEnv(TaskEnv):
 def same(a: Episode, b: Episode) -> bool:
     plain = (a.env, a.index, a.success, a.steps) == (b.env, b.index, b.success, b.steps)
     return plain and np.array_equal(a.observations, b.observations) and np.array_equal(a.actions, b.actions)
-
-
-def test_cohort_gives_the_remainder_to_the_first_environments():
-    assert cohort(10, 4).tolist() == [3, 3, 2, 2]
-    assert cohort(8, 4).tolist() == [2, 2, 2, 2]
-    assert cohort(2, 4).tolist() == [1, 1, 0, 0]
 
 
 def test_every_environment_plays_its_share_and_no_step_more():

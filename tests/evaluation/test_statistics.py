@@ -1,16 +1,9 @@
 """Intervals against published and hand-computed numbers, and against scipy."""
 
-import numpy as np
 import pytest
 from scipy import stats
 
-from expertgen.errors import UsageError
-from expertgen.evaluation.statistics import (
-    difference_interval,
-    interquartile_mean,
-    stratified_bootstrap,
-    wilson_interval,
-)
+from expertgen.evaluation.statistics import difference_interval, wilson_interval
 
 
 @pytest.mark.parametrize(
@@ -44,33 +37,3 @@ def test_difference_published_examples():
 def test_difference_is_antisymmetric():
     low, high = difference_interval(200, 256, 180, 256)
     assert difference_interval(180, 256, 200, 256) == pytest.approx((-high, -low))
-
-
-@pytest.mark.parametrize("count", [1, 3, 4, 7, 8, 15, 100])
-def test_interquartile_mean_agrees_with_scipy(count: int):
-    scores = np.random.default_rng(count).normal(size=count)
-    assert interquartile_mean(scores) == pytest.approx(stats.trim_mean(scores, 0.25))
-
-
-def test_interquartile_mean_by_hand():
-    assert interquartile_mean(np.array([[100.0, 2.0], [4.0, -50.0]])) == 3.0
-
-
-def test_bootstrap_of_the_mean_agrees_with_scipy():
-    scores = np.random.default_rng(0).normal(size=40)
-    low, high = stratified_bootstrap(scores, np.mean, resamples=4000)
-    expected = stats.bootstrap((scores,), np.mean, n_resamples=4000, method="percentile", rng=1).confidence_interval
-    assert (low, high) == pytest.approx((expected.low, expected.high), abs=0.03)
-
-
-def test_bootstrap_never_mixes_tasks():
-    # Every task is certain, so whatever is drawn within the tasks gives the same table; across tasks it would not.
-    scores = np.tile([0.1, 0.5, 0.9, 0.2], (5, 1))
-    assert stratified_bootstrap(scores, np.mean, resamples=50) == pytest.approx((0.425, 0.425))
-
-
-def test_bootstrap_is_deterministic_and_needs_scores():
-    scores = np.random.default_rng(0).normal(size=(3, 4))
-    assert stratified_bootstrap(scores, seed=3) == stratified_bootstrap(scores, seed=3)
-    with pytest.raises(UsageError, match=r"shape \[0\]"):
-        stratified_bootstrap(np.zeros(0))

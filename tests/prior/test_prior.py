@@ -82,6 +82,7 @@ def test_a_file_that_does_not_fit_is_refused_in_one_line(tmp_path):
         (KIND, VERSION, {}, description, "is missing"),
         (KIND, VERSION, prior.state(), description | {"observation_size": 5}, "shape"),
         (KIND, VERSION, prior.state(), description | {"config": {"colour": "red"}}, "does not fit this version"),
+        (KIND, VERSION, prior.state(), {"task": "toy"}, "does not fit this version"),
     ):
         save_checkpoint(path, kind, version, tensors, meta)
         with pytest.raises(FileError, match=message) as caught:

@@ -36,7 +36,7 @@ def make_run(folder: Path, stages: tuple[str, ...] = tuple(_STAGES), seed: int =
     versions = {"python": "3.11.9", "expertgen": "0.1.0", "torch": "2.13.0", "envpool": "1.2.5", "mujoco": "3.3.7"}
     machine = {"cores": 2, "cpu": "AMD EPYC", "platform": "Linux-6.1-x86_64", "memory": "8 GB"}
     about = {"task": "peg-insert-side", "seed": seed, "command": COMMAND, "versions": versions, "machine": machine}
-    write_json(folder / "run.json", about | {"started": "2026-11-22 14:31", "seconds": 402.0})
+    write_json(folder / "run.json", about | {"started": "2026-11-22T14:31:05+00:00", "seconds": 402.0})
     write_json(folder / "config.json", {"prior": {"width": 128, "iterations": 6000}, "steer": {"noise_bound": 1.5}})
     evaluations = {name: _evaluation(*_STAGES[name]) for name in stages}
     notes = {"expert": "mean noise, chosen on validation seeds (100% against 97% for sampled noise)"}

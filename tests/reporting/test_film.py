@@ -1,11 +1,13 @@
 """Films: the right episodes are kept, with all their moments, and the files play."""
 
+import resource
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from expertgen.errors import TrainingError
 from expertgen.evaluation.rollouts import run_episodes
 from expertgen.reporting import film as films
 from expertgen.runs.progress import drain
@@ -84,6 +86,18 @@ def test_a_policy_that_never_succeeds_has_a_film_of_its_failure(tmp_path: Path, 
     assert len(pictures) == 3 + films.REST
     assert np.abs(pictures[2] - pictures[0]).max() > 50
     assert np.abs(pictures[-1] - pictures[2]).max() < 20
+
+
+def test_a_film_that_the_disk_cuts_short_is_no_film(tmp_path: Path):
+    pictures = np.random.default_rng(0).integers(0, 256, (8, films.HEIGHT, films.WIDTH, 3), np.uint8)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+    try:
+        with pytest.raises(TrainingError, match=r"success\.mp4: of 14 frames \d+ can be read back; free the disk"):
+            films.save_film(tmp_path / "success.mp4", list(pictures))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not list(tmp_path.iterdir())
 
 
 def test_filming_that_was_broken_off_is_told_from_filming_that_is_done(tmp_path: Path):

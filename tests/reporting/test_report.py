@@ -69,7 +69,7 @@ def page(folder: Path) -> Page:
 
 def test_everything_is_there(page: Page):
     assert page.headings == [
-        "Success on held-out episodes",
+        "Success",
         "What it looks like",
         "Steering",
         "Where the noise went",
@@ -91,6 +91,7 @@ def test_everything_is_there(page: Page):
     ):
         assert words in page.text
     assert "Student: 9 failed, environment seed 999" in page.text
+    assert "expertgen eval RUN --episodes 256" in page.text
     assert "steer.noise_bound" in page.text
 
 
@@ -121,6 +122,39 @@ def test_colours_are_the_pages_own(folder: Path):
     text = (folder / "report.html").read_text(encoding="utf-8")
     assert "#0a0b" not in text
     assert "var(--expert)" in text
+
+
+def test_an_outcome_that_nobody_had_takes_no_room(tmp_path: Path):
+    folder = make_run(tmp_path)
+    for stage in ("prior", "expert"):
+        (folder / stage / "failure.mp4").write_bytes(b"a film")
+    text = Page(write_report(folder)).text
+    assert "none seen" not in text
+    assert "none of them was seen to succeed" in text
+
+
+def test_a_long_list_of_failures_is_folded(folder: Path):
+    text = (folder / "report.html").read_text(encoding="utf-8")
+    counts = {name: int(number) for name, number in re.findall(r"<summary>([\w ]+): (\d+) failed", text)}
+    folded = re.findall(r"<details>\s*<summary>([\w ]+): \d+ failed", text)
+    assert sorted(folded) == sorted(name for name, number in counts.items() if number > 5)
+    assert counts["Expert"] == 5
+
+
+def test_a_given_expert_is_seen_as_the_teacher(tmp_path: Path):
+    folder = make_run(tmp_path, ("demos", "student"))
+    results = json.loads((folder / "results.json").read_text())
+    (folder / "results.json").write_text(json.dumps(results | {"teacher": results["student"]}))
+    page = Page(write_report(folder))
+    assert "The given expert succeeds in 96%" in page.text
+    assert "Expert as teacher" in page.text.split("Bars are")[0]
+
+
+def test_share_of_noise_inside_a_ring():
+    noise = NoisePicture(
+        np.array([[0.6, 0.7], [0.0, -1.1], [3.0, 0.0], [0.0, 0.0]]), np.ones(4, bool), np.ones(2), 8, 3
+    )
+    assert [noise.inside(ring) for ring in (1, 2, 4)] == [0.5, 0.75, 1.0]
 
 
 @pytest.mark.parametrize("count", range(4))

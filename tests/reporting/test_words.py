@@ -9,7 +9,7 @@ from rich.console import Console
 from expertgen.evaluation.evaluate import Evaluation
 from expertgen.evaluation.results import CONTROLS, STAGES, Results
 from expertgen.evaluation.statistics import wilson_interval
-from expertgen.reporting.terminal import comparison_table, results_table
+from expertgen.reporting.terminal import results_table
 from expertgen.reporting.words import MEANINGS, TITLES, count, duration, headline, memory, percent
 
 
@@ -22,8 +22,8 @@ def results(**stages: Evaluation) -> Results:
     return Results("peg-insert-side", 0, "expertgen run peg-insert-side", stages, 900.0, {})
 
 
-def printed(table: object) -> str:
-    console = Console(width=120, color_system=None)
+def printed(table: object, width: int = 120) -> str:
+    console = Console(width=width, color_system=None)
     with console.capture() as capture:
         console.print(table)
     return capture.get().replace("\u202f", " ")
@@ -70,16 +70,34 @@ def test_headline_says_what_happened_and_no_more():
     assert "No policy" in headline({})
 
 
-def test_headline_admits_that_steering_did_not_help():
-    assert headline({"prior": evaluation(100), "expert": evaluation(104)}).startswith("Steering did not help")
-    nothing = {"prior": evaluation(0), "expert": evaluation(0), "student": evaluation(0)}
-    assert "did not help" in headline(nothing)
+def test_headline_of_a_run_with_a_given_expert():
+    text = headline({"teacher": evaluation(250), "student": evaluation(240)})
+    assert text.startswith("The given expert succeeds in 98% of 256 held-out episodes.")
+    assert text.endswith("reaches 94% (96% of its expert).")
+
+
+@pytest.mark.parametrize(
+    ("prior", "expert", "verdict"),
+    [
+        (
+            evaluation(100),
+            evaluation(104),
+            "Too few episodes to tell whether steering helped: the expert",
+        ),
+        # The expert's interval alone begins above the prior's rate: only the interval of the difference is honest.
+        (evaluation(3, 16), evaluation(8, 16), "Too few episodes to tell"),
+        (evaluation(0), evaluation(0), "Too few episodes to tell"),
+        (evaluation(100), evaluation(20), "Steering did harm"),
+    ],
+)
+def test_headline_says_of_steering_what_the_episodes_tell(prior: Evaluation, expert: Evaluation, verdict: str):
+    assert headline({"prior": prior, "expert": expert, "student": evaluation(0)}).startswith(verdict)
 
 
 def test_results_table_has_a_row_for_every_stage():
     text = printed(results_table(results(prior=evaluation(9), expert=evaluation(251), blind_student=evaluation(26))))
     assert "peg-insert-side, seed 0" in text
-    assert [line.split()[1] for line in text.splitlines() if "%" in line and "interval" not in line] == [
+    assert [line.split()[0] for line in text.splitlines() if "–" in line] == [
         "Prior",
         "Expert",
         "Blind",
@@ -88,17 +106,9 @@ def test_results_table_has_a_row_for_every_stage():
     assert "3 min 12 s" in text
 
 
-def test_comparison_gives_the_difference_and_its_interval():
-    first = results(prior=evaluation(56, 70), expert=evaluation(10), student=evaluation(3))
-    second = results(prior=evaluation(48, 80), expert=evaluation(250))
-    text = printed(comparison_table(first, second, ("ours", "theirs")))
-    assert "theirs against ours" in text
-    assert "-20.0" in text
-    assert "-33.4 to -5.2 points" in text
-    assert "Student" not in text
-
-
-def test_comparison_of_a_run_with_itself_is_nothing():
-    same = results(expert=evaluation(200))
-    text = printed(comparison_table(same, replace(same)))
-    assert "+0.0" in text
+def test_results_table_fits_eighty_columns():
+    widest = replace(evaluation(256), seconds=754.0, env_steps=13_902)
+    text = printed(results_table(results(**dict.fromkeys((*STAGES, *CONTROLS), widest))), 80)
+    assert "…" not in text
+    assert all(title in text for title in TITLES.values())
+    assert len(text.splitlines()) == 3 + len(TITLES) + 2

@@ -1,5 +1,7 @@
 """Checkpoints: what was saved comes back, and what is not a whole checkpoint of this kind is refused in one line."""
 
+import json
+
 import pytest
 import safetensors.torch
 import torch
@@ -68,7 +70,7 @@ def test_truncated_at_every_length(tmp_path):
     data = path.read_bytes()
     for length in range(len(data)):
         path.write_bytes(data[:length])
-        assert "--resume redoes that part" in refusal(path)
+        assert "is truncated" in refusal(path)
 
 
 def test_what_is_not_a_checkpoint(tmp_path):
@@ -81,6 +83,13 @@ def test_what_is_not_a_checkpoint(tmp_path):
     safetensors.torch.save_file({"x": torch.ones(1)}, path, metadata={"expertgen": "{"})
     assert "not an expertgen checkpoint" in refusal(path)
     assert "not a checkpoint" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("header", [[], {}, {"version": 2, "meta": {}}, {"kind": "toy", "version": 2, "meta": [1]}, 7])
+def test_a_header_of_another_form(tmp_path, header):
+    path = tmp_path / "a"
+    safetensors.torch.save_file({"x": torch.ones(1)}, path, metadata={"expertgen": json.dumps(header)})
+    assert "not an expertgen checkpoint" in refusal(path)
 
 
 def test_another_kind_or_version(tmp_path):

@@ -7,7 +7,7 @@ from typing import Literal
 import pytest
 
 from expertgen.errors import FileError, UsageError
-from expertgen.runs.config import overlay, read_yaml
+from expertgen.runs.config import check_numbers, merged, overlay, read_yaml
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,31 @@ def test_wrong_settings_are_refused_by_name(changes, message, wrong_types):
     with pytest.raises(UsageError, match=message) as caught:
         overlay(Outer(), changes)
     assert "\n" not in str(caught.value)
+
+
+def test_values_without_checks_are_checked_later(wrong_types):
+    unchecked = overlay(Outer(), {"inner": {"layers": 0}}, check=False)
+    assert unchecked.inner.layers == 0
+    with pytest.raises(UsageError, match=r"inner\.layers must be at least 1"):
+        overlay(unchecked, {"inner": {"rate": 0.5}})
+    assert overlay(unchecked, {"inner": {"layers": 3}}) == Outer(inner=Inner(layers=3))
+    with pytest.raises(UsageError, match="unknown setting"):
+        overlay(Outer(), {"nam": 1}, check=False)
+
+
+def test_later_mappings_win_at_any_depth():
+    assert merged({"a": 1, "b": {"c": 1, "d": 2}}, {"b": {"c": 3}}, {"a": {"e": 4}}) == {
+        "a": {"e": 4},
+        "b": {"c": 3, "d": 2},
+    }
+    assert merged() == {}
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_numbers_that_are_not_finite_are_refused_at_any_depth(value):
+    check_numbers(Outer())
+    with pytest.raises(UsageError, match=r"inner\.rate must be a finite number, not"):
+        check_numbers(Outer(inner=Inner(rate=value)))
 
 
 def test_yaml(tmp_path):

@@ -1,6 +1,7 @@
 """What a process sets once at its start, where it can be set and where it cannot."""
 
 import ctypes
+import mmap
 import os
 import platform
 import subprocess
@@ -58,11 +59,35 @@ def test_cores_are_those_of_this_process():
 
 
 def test_peak_memory_is_in_megabytes():
-    before = machine.peak_memory_mb()
-    block = bytearray(os.urandom(1 << 20)) * 200
-    assert 30 < before < 20_000
-    assert machine.peak_memory_mb() >= before
-    del block
+    with machine.PeakMemory() as memory:
+        before = memory.look()
+        block = mmap.mmap(-1, 200 << 20)  # pages of its own: an allocator may have freed ones at hand
+        block.write(b"x" * (200 << 20))
+        assert 30 < before < 20_000
+        assert memory.look() > before + 150
+        block.close()
+        assert memory.look() > before + 150
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/smaps_rollup"), reason="only Linux tells")
+def test_peak_memory_counts_children_of_children_that_run_at_the_same_time():
+    grandchild = "block = bytearray(b'x' * (100 << 20)); print('up', flush=True); input()"
+    child = f"import subprocess, sys; sys.exit(subprocess.run([sys.executable, '-c', {grandchild!r}]).returncode)"
+    with machine.PeakMemory() as memory:
+        before = memory.look()
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        processes = [subprocess.Popen([sys.executable, "-c", child], **pipes) for _ in range(2)]
+        assert [process.stdout.readline() for process in processes] == ["up\n"] * 2
+        assert memory.look() > before + 180
+        for process in processes:
+            process.communicate("\n")
+            assert process.returncode == 0
+
+
+def test_peak_memory_where_the_system_does_not_tell(monkeypatch):
+    monkeypatch.setattr(machine, "_tree_memory", lambda: 0.0)
+    with machine.PeakMemory() as memory:
+        assert 30 < memory.look() < 20_000
 
 
 def test_description_and_versions():

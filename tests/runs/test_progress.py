@@ -21,12 +21,12 @@ def loop():
     return "result"
 
 
-def shown(stages, monkeypatch):
+def shown(stages, monkeypatch, width=160):
     """The lines that are left on a screen when every step of the loop takes one second."""
     clock = itertools.count()
     monkeypatch.setattr(progress.time, "monotonic", lambda: float(next(clock)))
     screen = io.StringIO()
-    result = follow(stages, Console(file=screen, width=160))
+    result = follow(stages, Console(file=screen, width=width))
     return result, [line for line in screen.getvalue().splitlines() if line.strip()]
 
 
@@ -41,6 +41,26 @@ def test_follow_returns_the_result_and_shows_each_stage(monkeypatch):
     assert validate.startswith("validate")
     assert "100%" in validate
     assert "-" not in validate.split("episodes/s")[0], "a stage's rate counts its own units alone"
+
+
+def test_eighty_columns_lose_the_bar_and_no_word(monkeypatch):
+    def stages():
+        yield StageProgress("steer", 26_000, 300_000, "env steps", {"success": 0.934, "validated": 0.961})
+        yield StageProgress("steer", 52_000, 300_000, "env steps", {"success": 0.934, "validated": 0.961})
+        yield StageProgress("evaluate constant_noise", 1, 256, "episodes", {"success": 0.934})
+
+    _, lines = shown(stages(), monkeypatch, width=80)
+    assert "━" not in "".join(lines)
+    assert "…" not in "".join(lines)
+    for words in ("steer", "13,000 env steps/s", "left 00:", "success 0.934", "validated 0.961"):
+        assert words in "".join(lines)
+    assert lines[-1].startswith("evaluate constant_noise ")
+    assert "━" in "".join(shown(stages(), monkeypatch)[1])
+
+
+def test_slow_stages_have_a_rate(monkeypatch):
+    loop = (StageProgress("draw", done, 32, "frames") for done in (0, 1, 2))
+    assert "0.7 frames/s" in shown(loop, monkeypatch)[1][0]
 
 
 def test_a_loop_that_says_nothing(monkeypatch):

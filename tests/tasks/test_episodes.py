@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from expertgen.errors import UsageError
-from expertgen.tasks.episodes import Episodes
+from expertgen.tasks.episodes import Episodes, cohort
 from tests.toys import point_task
 
 
@@ -86,3 +86,9 @@ def test_actions_are_clipped_and_checked():
 def test_at_least_one_environment():
     with pytest.raises(UsageError, match="num_envs must be at least 1, got 0"):
         Episodes(point_task(), 0)
+
+
+def test_cohort_gives_the_remainder_to_the_first_environments():
+    assert cohort(10, 4).tolist() == [3, 3, 2, 2]
+    assert cohort(8, 4).tolist() == [2, 2, 2, 2]
+    assert cohort(2, 4).tolist() == [1, 1, 0, 0]

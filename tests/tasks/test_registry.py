@@ -130,6 +130,23 @@ def test_a_task_and_its_simulator_by_import_path(monkeypatch):
         get_task("my_tasks:GONE")
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("syntax:TASK", "SyntaxError: invalid syntax (syntax.py, line 1)"),
+        ("raises:TASK", "ValueError: not today"),
+        (":TASK", "ValueError: Empty module name"),
+    ],
+)
+def test_a_broken_module_is_told_in_one_line(name, said, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "syntax.py").write_text("def\n")
+    (tmp_path / "raises.py").write_text("raise ValueError('not\\ntoday')\n")
+    with pytest.raises(UsageError) as caught:
+        get_task(name)
+    assert str(caught.value) == f"task {name!r} cannot be imported: {said}"
+
+
 @pytest.mark.parametrize("attribute", ["ONE", "many", "MANY"])
 def test_entry_points(attribute, monkeypatch, fresh_registry):
     task = point_task()
@@ -143,9 +160,14 @@ def test_entry_points(attribute, monkeypatch, fresh_registry):
 @pytest.mark.parametrize(
     ("given", "message"), [(3, "gave a int"), ("reach", "gave a str"), (get_task("reach"), "'reach' exists already")]
 )
-def test_broken_entry_points_are_refused(given, message, monkeypatch, fresh_registry):
-    module("their_tasks", monkeypatch, TASKS=[given])
-    entry = EntryPoint("theirs", "their_tasks:TASKS", registry.ENTRY_POINT_GROUP)
-    monkeypatch.setattr(registry, "entry_points", lambda group: [entry])
-    with pytest.raises(UsageError, match=message):
-        task_names()
+def test_broken_entry_points_are_left_out_with_a_warning(given, message, monkeypatch, fresh_registry, capsys):
+    module("their_tasks", monkeypatch, TASKS=[given], FINE=point_task())
+    names = ("their_tasks:TASKS", "no_such_package:TASKS", "their_tasks:FINE")
+    entries = [EntryPoint("theirs", name, registry.ENTRY_POINT_GROUP) for name in names]
+    monkeypatch.setattr(registry, "entry_points", lambda group: entries)
+    assert len(task_names()) == 50 + 4 + 11 + 1
+    assert get_task("reach").simulator_id == "MetaWorld/Reach-v3"
+    theirs, missing = capsys.readouterr().err.splitlines()
+    assert "'their_tasks:TASKS'" in theirs
+    assert message in theirs
+    assert "'no_such_package:TASKS' are left out: ModuleNotFoundError" in missing

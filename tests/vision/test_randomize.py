@@ -50,6 +50,17 @@ def test_noise_and_dropout_have_their_strength():
     )
 
 
+def test_weaker_errors_are_drawn_up_to_the_given_ones():
+    generator = np.random.default_rng(0)
+    given = CameraRandomization(position=0.02, rotation=1.0, depth_noise=0.004, pixel_dropout=0.1, point_dropout=0.2)
+    drawn = [given.weakened(generator) for _ in range(300)]
+    for name in ("depth_noise", "pixel_dropout", "point_dropout"):
+        shares = np.array([getattr(one, name) for one in drawn]) / getattr(given, name)
+        assert shares.min() < 0.02
+        assert 0.98 < shares.max() < 1
+    assert {(one.position, one.rotation) for one in drawn} == {(0.02, 1.0)}  # these are drawn as errors anyway
+
+
 def test_perfect_cameras_change_nothing():
     generator = np.random.default_rng(0)
     perfect = CameraRandomization()

@@ -88,6 +88,23 @@ def test_errors_are_kept_within_an_episode_and_drawn_anew_for_the_next(env):
     np.testing.assert_array_equal(first[1:], third[1:])
 
 
+def test_episodes_can_draw_how_strong_their_noise_is(env):
+    observation, _ = env.reset(seed=0)
+    strength = 0.01
+    noisy, clean = CameraRandomization(depth_noise=strength), CameraRandomization()
+    deviations = []
+    for seed in range(8):
+        cameras = CameraRig(env, select_cameras(TASK, ("side",)), noisy, seed, number=8, vary=True)
+        cameras.reset(IDS)
+        exact = rig(env, ("side",), clean, number=8)
+        exact.reset(IDS)
+        error = cameras.look(observation, IDS).depth - exact.look(observation, IDS).depth
+        deviations += [float(np.std(one)) for one in error]
+    assert max(deviations) < 1.05 * strength
+    assert min(deviations) < 0.4 * strength
+    assert max(deviations) > 0.6 * strength
+
+
 def test_points_lie_on_the_peg(env):
     observation, _ = env.reset(seed=3)
     cameras = rig(env, ("front", "side", "hand"), CameraRandomization(), number=2048)

@@ -15,6 +15,7 @@ from expertgen.errors import UsageError
 from expertgen.runs.progress import StageProgress
 from expertgen.runs.seeding import derive_seed
 from expertgen.tasks.environment import TaskEnv
+from expertgen.tasks.episodes import cohort
 from expertgen.tasks.spec import TaskSpec
 
 Keep = Literal["all", "successes"]
@@ -105,7 +106,7 @@ def collect(
     if episodes < 1:
         raise UsageError(f"episodes is {episodes}; collect at least 1")
     task, everyone = env.task, np.arange(env.num_envs)
-    left = episodes // env.num_envs + (everyone < episodes % env.num_envs)
+    left = cohort(episodes, env.num_envs)
     policy = ProgramPolicy(task, make_program, env.num_envs, seed)
     tape = _Tape(task, env.num_envs)
     recorded: list[tuple[int, Demo]] = []

@@ -11,6 +11,7 @@ data                    attributes: total, env_args (JSON), task, fields (JSON),
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ import numpy as np
 
 from expertgen.demos.hdf5 import DefectError, attributes, episode_groups, open_hdf5, read_array
 from expertgen.errors import FileError, UsageError
-from expertgen.runs.files import atomic_path
+from expertgen.runs.files import write_bytes
 from expertgen.tasks.spec import TaskSpec
 
 Fields = tuple[tuple[str, int, int], ...]
@@ -123,7 +124,8 @@ class DemoSet:
         Raises:
             TrainingError: if the folder cannot be written or the disk is full.
         """
-        with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+        image = io.BytesIO()  # in memory, because HDF5 crashes on a full disk
+        with h5py.File(image, "w") as file:
             data = file.create_group("data")
             env_args = {"env_name": self.task, "type": _ROBOMIMIC_GYM_TYPE, "env_kwargs": {}}
             data.attrs["env_args"] = json.dumps(env_args)
@@ -134,6 +136,7 @@ class DemoSet:
             data.attrs["layout"] = LAYOUT
             for i, demo in enumerate(self.demos):
                 self._write(data.create_group(f"demo_{i}"), demo)
+        write_bytes(path, image.getvalue())
 
     def _write(self, group: h5py.Group, demo: Demo) -> None:
         arrays = {f"obs/{name}": demo.observations[:, start:stop] for name, start, stop in self.fields}

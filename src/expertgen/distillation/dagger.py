@@ -16,11 +16,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from expertgen.distillation.augment import augmented
 from expertgen.distillation.learner import Learner
 from expertgen.distillation.student import Sight, Student, StudentSpec, make_rig, make_student_env
 from expertgen.errors import UsageError
@@ -169,7 +171,7 @@ def distill(
         spec,
         derive_seed(seed, "distill", "weights"),
         config.batch_size,
-        config.train_points,
+        partial(augmented, train_points=config.train_points, randomization=config.randomization),
         config.weight_decay,
         config.ema_rate,
         device,
@@ -207,7 +209,8 @@ def _collect(
         the share of successes among the episodes that ended (0 if none did), and the control steps that were run.
     """
     student = learner.average
-    rig = make_rig(student.spec, env, config.randomization, seed)
+    # Convolutions that have seen noise of one strength only fail without it; clouds do not mind.
+    rig = make_rig(student.spec, env, config.randomization, seed, vary=config.sight == "depth")
     coin = numpy_generator(seed, "who acts")
     everybody = np.arange(env.num_envs)
     observation, _ = env.reset(seed=derive_seed(seed, "starts"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Generator
 from pathlib import Path
 
@@ -34,7 +35,7 @@ class Learner:
         spec: the student's inputs, outputs and size.
         seed: seed of its first weights.
         batch_size: decisions in a gradient step.
-        train_points: points of each cloud in a gradient step.
+        augment: draws what a gradient step sees of a batch of views.
         weight_decay: AdamW's weight decay.
         ema_rate: rate of the running average.
         device: torch device.
@@ -50,7 +51,7 @@ class Learner:
         spec: StudentSpec,
         seed: int,
         batch_size: int,
-        train_points: int,
+        augment: Callable[[View, torch.Generator], View],
         weight_decay: float,
         ema_rate: float,
         device: str = "cpu",
@@ -61,7 +62,7 @@ class Learner:
         self._student = copy.deepcopy(self.average).requires_grad_(True).train()
         self._optimizer = torch.optim.AdamW(self._student.parameters(), weight_decay=weight_decay, fused=True)
         self._batch_size = batch_size
-        self._train_points = train_points
+        self._augment = augment
         self._ema_rate = ema_rate
         self._device = device
         self._views: View = {}
@@ -107,22 +108,21 @@ class Learner:
             for group in self._optimizer.param_groups:
                 group["lr"] = learning_rate(self.updates)
             loss = (self._student(view) - chunk).abs().mean()
+            losses.append(loss.detach())
+            if not math.isfinite(losses[-1]):
+                dump = folder / "bad_batch.safetensors"
+                save_checkpoint(dump, "bad-batch", 1, {**view, "chunk": chunk}, {"update": self.updates})
+                raise TrainingError(
+                    f"the student's loss is not finite at update {self.updates}; its batch is in {dump}"
+                )
             self._optimizer.zero_grad()
             loss.backward()
             self._optimizer.step()
             update_average(self.average, self._student, self._ema_rate)
             self.updates += 1
-            losses.append(loss.detach())
             if step % _REPORT_EVERY == 0 or step == updates:
-                recent = float(torch.stack(losses).mean())
+                yield float(torch.stack(losses).mean())
                 losses.clear()
-                if recent != recent or recent == float("inf"):
-                    dump = folder / "bad_batch.safetensors"
-                    save_checkpoint(dump, "bad-batch", 1, {**view, "chunk": chunk}, {"update": self.updates})
-                    raise TrainingError(
-                        f"the student's loss is not finite at update {self.updates}; a batch is in {dump}"
-                    )
-                yield recent
 
     def save(self, path: Path, **counters: int) -> None:
         """Saves everything that later steps depend on."""
@@ -153,8 +153,4 @@ class Learner:
     def _batch(self, generator: torch.Generator) -> tuple[View, Float[Tensor, "batch horizon action"]]:
         rows = torch.randint(self.decisions, (self._batch_size,), generator=generator)
         view = {name: part[rows] for name, part in self._views.items()}
-        if "points" in view:
-            # Clouds are in random order, so the same columns are another random subset in each of them.
-            kept = torch.randperm(view["points"].shape[1], generator=generator)[: self._train_points]
-            view["points"] = view["points"][:, kept]
-        return view, self._chunks[rows]
+        return self._augment(view, generator), self._chunks[rows]

@@ -7,8 +7,9 @@ the motion, and a camera that stands wrong by some centimetres moves hand and ob
 from __future__ import annotations
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d
 
 from expertgen.errors import UsageError
 from expertgen.runs.machine import fast_bfloat16
@@ -88,24 +89,23 @@ class BlindNetwork(nn.Module):
 
 
 class DepthNetwork(nn.Module):
-    """Convolutions over maps of positions, pooled by maximum and by keypoints in space, and a head.
+    """Convolutions over maps of positions, the maximum over all pixels, and a head.
 
-    Every pixel's depth is turned into the position that it sees, so one set of filters fits all cameras, and pixels
-    outside of the workspace are blanked. A keypoint is the mean position under the softmax of one feature map, over
-    the pixels of all cameras together (the spatial softmax of Finn et al. 2016, in metres instead of pixels).
+    Every pixel's depth is turned into the position that it sees, so one set of filters fits all cameras. Pixels outside
+    of the workspace count for nothing: blocks of 2×2 pixels are averaged, and neighbourhoods of 3×3 blocks convolved,
+    over what they hold of the workspace only (partial convolution; Liu et al. 2018). The maximum is taken of blocks and
+    of neighbourhoods: where something is, and what shape it has.
 
     Args:
         cameras: whose images come in.
         proprioception_size: k.
         outputs: H · A.
-        workspace: pixels that see something else are blanked.
+        workspace: pixels that see something else are left out.
         width: hidden width of the head.
 
     Raises:
-        UsageError: if the images' width or height is not a multiple of 4.
+        UsageError: if the images' width or height is odd.
     """
-
-    keypoints = 16
 
     rays: Tensor
     low: Tensor
@@ -121,23 +121,18 @@ class DepthNetwork(nn.Module):
         width: int,
     ) -> None:
         super().__init__()
-        if any(camera.width % 4 or camera.height % 4 for camera in cameras):
-            raise UsageError("a depth student needs images whose width and height are multiples of 4 pixels")
+        if any(camera.width % 2 or camera.height % 2 for camera in cameras):
+            raise UsageError("a depth student needs images of an even width and height; change its cameras")
         rays = torch.stack([torch.as_tensor(pixel_rays(camera), dtype=torch.float32) for camera in cameras])
         self.register_buffer("rays", rays, persistent=False)
         self.register_buffer("low", torch.tensor(workspace.low), persistent=False)
         self.register_buffer("high", torch.tensor(workspace.high), persistent=False)
         self.register_buffer("middle", _middle(workspace), persistent=False)
-        self.convolutions = nn.Sequential(
-            nn.Conv2d(_FEATURES + 1, 32, 3, stride=2, padding=1),
-            nn.ReLU(),
-            nn.Conv2d(32, 64, 3, stride=2, padding=1),
-            nn.ReLU(),
-            nn.Conv2d(64, 128, 1),
-            nn.ReLU(),
-        )
-        self.attention = nn.Conv2d(128, self.keypoints, 1)
-        self.head = _head(128 + 3 * self.keypoints + proprioception_size, width, outputs)
+        self.blocks = nn.Sequential(nn.Conv2d(_FEATURES, 32, 1), nn.ReLU(), nn.Conv2d(32, 64, 1), nn.ReLU())
+        self.neighbours = nn.Conv2d(64, 64, 3, stride=2, padding=1, bias=False)
+        self.shift = nn.Parameter(torch.zeros(64, 1, 1))
+        self.shapes = nn.Conv2d(64, 128, 1)
+        self.head = _head(64 + 128 + proprioception_size, width, outputs)
 
     def forward(
         self,
@@ -156,33 +151,18 @@ class DepthNetwork(nn.Module):
         """
         positions = torch.einsum("bcij,bchwj->bchwi", poses[..., :3], self.rays * depth[..., None])
         positions = positions + poses[:, :, None, None, :, 3]
-        inside = self._inside(positions) & (depth > 0)
-        features = position_features(positions, hand, self.middle)
-        image = torch.cat([features, torch.ones_like(depth)[..., None]], dim=-1) * inside[..., None]
-        image = image.permute(0, 1, 4, 2, 3).flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        inside = ((positions > self.low) & (positions < self.high)).all(dim=-1) & (depth > 0)
+        features = position_features(positions, hand, self.middle) * inside[..., None]
         # Convolutions stay in float32: on a CPU they are slower in bfloat16, where matrix products are faster.
-        maps = self.convolutions(image)
-        attention = self._by_pixel(self.attention(maps), depth.shape[1])
-        maps = self._by_pixel(maps, depth.shape[1])
-        # What a pixel of the maps stands for: the mean over those of its 4×4 pixels that are inside.
-        coarse = self._by_pixel(nn.functional.avg_pool2d(image, 4), depth.shape[1])
-        keep = coarse[..., -1:] > 0
-        from_hand = coarse[..., 3:6] / coarse[..., -1:].clamp(min=1e-6)
-        pooled = maps.masked_fill(~keep, 0.0).amax(dim=1)
-        weights = attention.masked_fill(~keep, -1e4).softmax(dim=1)
-        keypoints = torch.einsum("bpk,bpi->bki", weights, from_hand).flatten(1)
-        return self.head(torch.cat([pooled, keypoints, proprioception], dim=1))
-
-    def _by_pixel(
-        self, maps: Float[Tensor, "images channels rows columns"], cameras: int
-    ) -> Float[Tensor, "batch pixels channels"]:
-        """Lays the pixels of all cameras of an observation in one row."""
-        return maps.unflatten(0, (-1, cameras)).permute(0, 1, 3, 4, 2).flatten(1, 3)
-
-    def _inside(
-        self, positions: Float[Tensor, "batch cameras height width 3"]
-    ) -> Bool[Tensor, "batch cameras height width"]:
-        return ((positions > self.low) & (positions < self.high)).all(dim=-1)
+        image = features.permute(0, 1, 4, 2, 3).flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        share = avg_pool2d(inside.flatten(0, 1)[:, None].float(), 2)
+        blocks = self.blocks(avg_pool2d(image, 2) / share.clamp(min=1e-6)) * (share > 0)
+        share = avg_pool2d((share > 0).float(), 3, stride=2, padding=1)
+        neighbours = torch.relu(self.neighbours(blocks) / share.clamp(min=1e-6) + self.shift) * (share > 0)
+        shapes = torch.relu(self.shapes(neighbours)) * (share > 0)
+        pooled = torch.cat([blocks.amax(dim=(2, 3)), shapes.amax(dim=(2, 3))], dim=1)
+        pooled = pooled.unflatten(0, (-1, depth.shape[1])).amax(dim=1)
+        return self.head(torch.cat([pooled, proprioception], dim=1))
 
 
 def _middle(workspace: Workspace) -> Float[Tensor, "3"]:

@@ -166,9 +166,11 @@ class StudentPolicy:
         return self.student.act(self._rig.look(observation, ids))
 
 
-def make_rig(spec: StudentSpec, env: MetaWorldEnv, randomization: CameraRandomization, seed: int) -> CameraRig:
-    """Puts a student's cameras on environments."""
-    return CameraRig(env, spec.cameras, randomization, seed, spec.points, spec.workspace)
+def make_rig(
+    spec: StudentSpec, env: MetaWorldEnv, randomization: CameraRandomization, seed: int, vary: bool = False
+) -> CameraRig:
+    """Puts a student's cameras on environments; see `CameraRig`."""
+    return CameraRig(env, spec.cameras, randomization, seed, spec.points, spec.workspace, vary)
 
 
 def make_student_env(task: TaskSpec, num_envs: int) -> MetaWorldEnv:

@@ -32,7 +32,7 @@ class Results:
         command: what to type to do the run again.
         stages: the finished stages and controls by name (`STAGES`, `CONTROLS`). Their `seconds` and `env_steps` are
             what making them took (collecting, training); evaluating them is not counted.
-        peak_memory_mb: largest resident memory [MB].
+        peak_memory_mb: largest memory of all processes together [MB]; see `runs.machine.PeakMemory`.
         versions: name → version, of Python and the packages that matter.
         notes: stage → one line to know, e.g. which mode of the expert was chosen on validation seeds.
     """

@@ -16,6 +16,7 @@ from expertgen.evaluation.policy import Policy
 from expertgen.runs.progress import StageProgress
 from expertgen.tasks.chunks import ChunkOutcome, execute_chunk
 from expertgen.tasks.environment import TaskEnv
+from expertgen.tasks.episodes import cohort
 
 
 @dataclass(frozen=True)
@@ -37,11 +38,6 @@ class Episode:
     steps: int
     observations: np.ndarray
     actions: np.ndarray
-
-
-def cohort(episodes: int, num_envs: int) -> np.ndarray:
-    """How many episodes each environment plays, int64 `[num_envs]`: equal shares, the first environments one more."""
-    return np.full(num_envs, episodes // num_envs) + (np.arange(num_envs) < episodes % num_envs)
 
 
 def run_episodes(

@@ -1,13 +1,10 @@
-"""Uncertainty of success rates: within one run (episodes), between two policies, and over several runs (seeds)."""
+"""Uncertainty of success rates within one run (episodes) and between two policies; `comparison` has several runs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from statistics import NormalDist
 
 import numpy as np
-
-from expertgen.errors import UsageError
 
 
 def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -53,55 +50,3 @@ def difference_interval(
     a, b = successes_a / max(trials_a, 1), successes_b / max(trials_b, 1)
     below, above = np.hypot(a - low_a, high_b - b), np.hypot(high_a - a, b - low_b)
     return float(a - b - below), float(a - b + above)
-
-
-def interquartile_mean(scores: np.ndarray) -> float:
-    """Mean of the middle half of all scores: steadier than the mean, more of the data than the median.
-
-    `floor(n / 4)` scores are cut at each end, so fewer than four scores give the plain mean.
-
-    Args:
-        scores: any shape, at least one number.
-
-    Source: Agarwal et al., "Deep reinforcement learning at the edge of the statistical precipice", 2021.
-    """
-    ordered = np.sort(np.asarray(scores, np.float64), axis=None)
-    cut = ordered.size // 4
-    return float(ordered[cut : ordered.size - cut].mean())
-
-
-def stratified_bootstrap(
-    scores: np.ndarray,
-    statistic: Callable[[np.ndarray], float] = interquartile_mean,
-    resamples: int = 2000,
-    confidence: float = 0.95,
-    seed: int = 0,
-) -> tuple[float, float]:
-    """Percentile interval of a statistic over runs, drawing runs anew within each task and never across tasks.
-
-    With three seeds there are only ten distinct draws a task: the interval is then a rough hint, and too narrow.
-
-    Args:
-        scores: `[runs, tasks]`, one score per run (seed) of each task; `[runs]` is one task.
-        statistic: from an array of the same shape to a number.
-        resamples: number of draws.
-        confidence: coverage, in (0, 1).
-        seed: of the draws.
-
-    Returns:
-        lower and upper end.
-
-    Source: Agarwal et al., 2021, as above.
-    """
-    table = np.asarray(scores, np.float64)
-    table = table[:, None] if table.ndim == 1 else table
-    if table.ndim != 2 or table.size == 0:
-        raise UsageError(
-            f"scores have shape {list(np.shape(scores))}; give [runs] or [runs, tasks], at least one of each"
-        )
-    runs, tasks = table.shape
-    rows = np.random.default_rng(seed).integers(runs, size=(resamples, runs, tasks))
-    values = [statistic(table[draw, np.arange(tasks)]) for draw in rows]
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(values, [tail, 1 - tail])
-    return float(low), float(high)

@@ -28,7 +28,7 @@ from expertgen.mbrl.weightings import WeightingName, make_weighting, value_gradi
 from expertgen.rl.sac_returns import ReturnSacAgent, ReturnSacConfig
 from expertgen.runs.config import overlay, plain
 from expertgen.runs.files import read_json, write_json
-from expertgen.runs.machine import machine_description, package_versions, peak_memory_mb
+from expertgen.runs.machine import PeakMemory, machine_description, package_versions
 from expertgen.runs.metrics import read_metrics
 from expertgen.runs.progress import StageProgress
 from expertgen.runs.seeding import derive_seed, seeded_weights, torch_generator
@@ -138,7 +138,8 @@ def run_mbrl(config: MbrlConfig, folder: Path, command: str) -> Generator[StageP
     agent, learner, actor = make_parts(task, config, folder)
     objective = value_gradient_objective(agent.values) if config.weighting == "vagram" else None
     loop = mbpo(task, agent, learner, config.mbpo, config.seed, folder, actor, objective, config.tensorboard)
-    yield from loop
+    with PeakMemory() as memory:
+        yield from loop
     actor.generator.manual_seed(derive_seed(config.seed, "mbrl", "evaluation"))
     with closing(make_env(task, config.final_episodes)) as env:
         returns, lengths = play_returns(env, actor, EVALUATION_SEED, config.device)
@@ -156,7 +157,7 @@ def run_mbrl(config: MbrlConfig, folder: Path, command: str) -> Generator[StageP
         "env_steps": last["step"],
         "updates": last["updates"],
         "seconds": last["seconds"],
-        "peak_memory_mb": peak_memory_mb(),
+        "peak_memory_mb": memory.look(),
         "versions": about["versions"],
     }
     write_json(folder / "results.json", results)

@@ -6,16 +6,21 @@ from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
 
+import torch
+
 from expertgen.demos.collect import collect
 from expertgen.demos.importers import import_npz, import_robomimic
 from expertgen.demos.program import load_program
 from expertgen.demos.scripted import imperfect_demonstrator, scripted_program, source_name
 from expertgen.demos.store import DemoSet, is_demoset
+from expertgen.distillation.student import make_student_env
 from expertgen.errors import UsageError
 from expertgen.pipeline.settings import RunConfig
 from expertgen.prior.prior import DiffusionPrior
+from expertgen.prior.probe import probe
 from expertgen.runs.machine import available_cores
 from expertgen.runs.progress import StageProgress
+from expertgen.runs.seeding import torch_generator
 from expertgen.steering.expert import Expert
 from expertgen.tasks.registry import make_env
 from expertgen.tasks.spec import TaskSpec
@@ -55,17 +60,33 @@ def read_demos(path: Path, task: TaskSpec, skip_broken: bool = False, clip: bool
 
 
 def check_inputs(config: RunConfig, task: TaskSpec) -> None:
-    """Reads every file that a run is given, so that a wrong or missing one is refused before anything is written."""
+    """Refuses what would only be found out later: files that do not fit, simulators that cannot be made.
+
+    Raises:
+        UsageError: naming what is wrong, before anything is written.
+    """
+    priors: dict[str, DiffusionPrior] = {}
     if config.demos_file is not None:
         read_demos(config.demos_file, task)
     if config.program is not None:
         load_program(config.program, task)
     if config.prior_file is not None:
-        _fits(DiffusionPrior.load(config.prior_file), task, f"prior_file {config.prior_file}")
+        priors[f"prior_file {config.prior_file}"] = DiffusionPrior.load(config.prior_file)
     if config.expert_file is not None:
-        _fits(Expert.load(config.expert_file).prior, task, f"expert_file {config.expert_file}")
+        priors[f"expert_file {config.expert_file}"] = Expert.load(config.expert_file).prior
+    for what, prior in priors.items():
+        _fits(prior, task, what)
     if not any((config.demos_file, config.program, config.prior_file, config.expert_file)):
         scripted_program(task)
+    if config.until == "student" and task.cameras:
+        make_student_env(task, 1).close()
+    with closing(make_env(task, 16 if priors else 1)) as env:
+        for what, prior in priors.items():
+            starts = torch.from_numpy(env.reset(seed=config.seed)[0])
+            try:
+                probe(prior, starts, torch_generator(config.seed, "inputs", "probe"))
+            except UsageError as error:
+                raise UsageError(f"{what}: {error}") from None
 
 
 def _fits(prior: DiffusionPrior, task: TaskSpec, what: str) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import time
+from collections import defaultdict
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from expertgen.demos.store import DemoSet
 from expertgen.distillation.student import Student, StudentPolicy, make_student_env
@@ -23,7 +23,7 @@ from expertgen.reporting.noise import NoisePicture
 from expertgen.runs.checkpoint import load_checkpoint
 from expertgen.runs.config import overlay, read_yaml
 from expertgen.runs.files import read_json, write_json
-from expertgen.runs.machine import available_cores, peak_memory_mb
+from expertgen.runs.machine import PeakMemory, available_cores, package_versions
 from expertgen.runs.progress import StageProgress
 from expertgen.runs.seeding import torch_generator
 from expertgen.steering.expert import Expert, ExpertPolicy
@@ -33,6 +33,9 @@ from expertgen.tasks.registry import get_task, make_env
 
 EVALUATION_SEED = 999
 """Environment seed of every reported success rate: the same for all policies and runs, and used for nothing else."""
+
+_WITH_CAMERAS = ("teacher", "student", "bc_student", "blind_student")
+"""What is measured in the students' simulator."""
 
 
 def measure(
@@ -56,12 +59,14 @@ def measure(
     path, task, number = folder / "evaluation.json", get_task(config.task), config.evaluation
     if not path.exists():
         world = env or make_env(task, min(number.num_envs, number.episodes), threads=available_cores())
-        episodes = yield from run_episodes(world, policy, number.episodes, EVALUATION_SEED, f"evaluate {folder.name}")
+        tape = _NoiseTape(policy) if folder.name == "expert" and isinstance(policy, ExpertPolicy) else None
+        player, stage = tape or policy, f"evaluate {folder.name}"
+        episodes = yield from run_episodes(world, player, number.episodes, EVALUATION_SEED, stage)
         if env is None:
             world.close()
         save_episodes(folder / "episodes.json", episodes, EVALUATION_SEED)
-        if folder.name == "expert" and isinstance(policy, ExpertPolicy):
-            _noise_picture(policy, episodes).save(folder / "noise.json")
+        if tape:
+            tape.picture(episodes).save(folder / "noise.json")
         evaluation = summarize(episodes, EVALUATION_SEED, seconds, task, demos_of(folder.parent))
         write_json(path, replace(evaluation, env_steps=env_steps).to_json())
     return Evaluation.from_json(read_json(path))
@@ -84,55 +89,85 @@ def saved_policies(folder: Path, config: RunConfig, env: TaskEnv) -> dict[str, P
     """
     policies: dict[str, Policy] = {}
     if (path := folder / "prior" / "prior.safetensors").exists():
-        prior = DiffusionPrior.load(path)
-        policies["prior"] = PriorPolicy(prior, torch_generator(config.seed, "prior", "evaluation"))
-        policies["zero_noise"] = PriorPolicy(prior)
+        prior, device = DiffusionPrior.load(path).to(config.device), config.device
+        generator = torch_generator(config.seed, "prior", "evaluation")
+        policies["prior"] = PriorPolicy(prior, generator, device=device)
+        policies["zero_noise"] = PriorPolicy(prior, device=device)
         if (path := folder / "constant_noise" / "noise.safetensors").exists():
-            policies["constant_noise"] = PriorPolicy(
-                prior, noise=load_checkpoint(path, "constant-noise", 1)[0]["noise"]
-            )
+            noise = load_checkpoint(path, "constant-noise", 1)[0]["noise"]
+            policies["constant_noise"] = PriorPolicy(prior, noise=noise, device=device)
     if (path := folder / "expert" / "expert.safetensors").exists():
-        policies["expert"] = ExpertPolicy(Expert.load(path), config.seed)
+        policies["expert"] = ExpertPolicy(Expert.load(path).to(config.device), config.seed)
     for name in ("student", "bc_student", "blind_student"):
         if isinstance(env, MetaWorldEnv) and (path := folder / name / "student.safetensors").exists():
-            policies[name] = StudentPolicy(Student.load(path), env, seed=config.seed)
+            policies[name] = StudentPolicy(Student.load(path).to(config.device), env, seed=config.seed)
     return policies
 
 
-def evaluate_run(folder: Path, episodes: int, env_seed: int) -> Generator[StageProgress, None, Results]:
+def evaluate_run(folder: Path, episodes: int, env_seed: int, command: str) -> Generator[StageProgress, None, Results]:
     """Plays the policies of a run again, each in the simulator where the run evaluated it.
 
     Args:
         folder: the run folder; nothing is written there.
         episodes: episodes of every policy.
         env_seed: environment seed.
+        command: what the user typed, for the record.
+
+    Returns:
+        results in which what making a policy took (`seconds`, `env_steps`), and the demonstrations, are the run's.
 
     Raises:
         FileError: if the folder is not a run folder.
     """
-    results = Results.load(folder / "results.json")
-    config = overlay(RunConfig(results.task), read_yaml(folder / "config.json"))
+    made = Results.load(folder / "results.json")
+    config = overlay(RunConfig(made.task), read_yaml(folder / "config.json"))
     task = get_task(config.task)
     demos = demos_of(folder)
-    stages: dict[str, Evaluation] = {}
+    stages = {"demos": made.stages["demos"]} if "demos" in made.stages else {}
     num_envs = min(config.evaluation.num_envs, episodes)
-    own = make_env(task, num_envs, threads=available_cores())
-    worlds = [own, make_student_env(task, num_envs)] if task.cameras else [own]
-    for env in worlds:
-        with closing(env):
-            for name, policy in saved_policies(folder, config, env).items():
-                if isinstance(policy, StudentPolicy) == (env is not own):
-                    start = time.monotonic()
-                    played = yield from run_episodes(env, policy, episodes, env_seed, f"evaluate {name}")
-                    stages[name] = summarize(played, env_seed, time.monotonic() - start, task, demos)
-    return replace(results, stages=stages, notes={}, peak_memory_mb=peak_memory_mb())
+    with PeakMemory() as memory:
+        for of_students in (False, True) if any(name in made.stages for name in _WITH_CAMERAS) else (False,):
+            make = make_student_env if of_students else partial(make_env, threads=available_cores())
+            with closing(make(task, num_envs)) as env:
+                policies = saved_policies(folder, config, env)
+                if of_students:
+                    policies["teacher"] = policies["expert"]
+                for name in (n for n in policies if (n in _WITH_CAMERAS) == of_students):
+                    played = yield from run_episodes(env, policies[name], episodes, env_seed, f"evaluate {name}")
+                    took = made.stages.get(name)
+                    evaluation = summarize(played, env_seed, took.seconds if took else 0.0, task, demos)
+                    stages[name] = replace(evaluation, env_steps=took.env_steps if took else 0)
+        peak = memory.look()
+    return replace(made, stages=stages, command=command, versions=package_versions(), peak_memory_mb=peak)
 
 
-def _noise_picture(policy: ExpertPolicy, episodes: list[Episode]) -> NoisePicture:
-    """The noise an expert chooses at the decisions of these episodes."""
-    horizon = policy.chunk_length
-    rows = np.concatenate([episode.observations[: episode.steps : horizon] for episode in episodes])
-    success = np.concatenate([np.full(-(-episode.steps // horizon), episode.success) for episode in episodes])
-    noise = policy.expert.noise(torch.as_tensor(rows, device=policy.device), policy.mode, policy.generator)
-    picked = np.linspace(0, len(rows) - 1, min(len(rows), 1000)).astype(int)
-    return NoisePicture.project(noise.cpu().numpy()[picked], success[picked], policy.expert.noise_bound)
+class _NoiseTape:
+    """An expert whose noise is written down as it plays.
+
+    Args:
+        policy: the expert.
+    """
+
+    def __init__(self, policy: ExpertPolicy) -> None:
+        self._policy = policy
+        self._noise: defaultdict[int, list[np.ndarray]] = defaultdict(list)
+        self.chunk_length = policy.chunk_length
+
+    def reset(self, ids: np.ndarray) -> None:
+        """See `expertgen.evaluation.policy.Policy.reset`."""
+        self._policy.reset(ids)
+
+    def plan(self, observation: np.ndarray, ids: np.ndarray) -> np.ndarray:
+        """See `expertgen.evaluation.policy.Policy.plan`."""
+        chunk = self._policy.plan(observation, ids)
+        for i, noise in zip(ids.tolist(), self._policy.noise.cpu().numpy(), strict=True):
+            self._noise[i].append(noise)
+        return chunk
+
+    def picture(self, episodes: list[Episode]) -> NoisePicture:
+        """The noise of these episodes, all that were played, ordered by environment and index."""
+        noise = np.concatenate([self._noise[i] for i in sorted(self._noise)])
+        decisions = [-(-episode.steps // self.chunk_length) for episode in episodes]
+        success = np.repeat([episode.success for episode in episodes], decisions)
+        picked = np.linspace(0, len(noise) - 1, min(len(noise), 1000)).astype(int)
+        return NoisePicture.project(noise[picked], success[picked], self._policy.expert.noise_bound)

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import closing, suppress
 from dataclasses import replace
+from datetime import datetime
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from expertgen.demos.describe import describe
 from expertgen.demos.store import DemoSet
 from expertgen.distillation.student import make_student_env
 from expertgen.errors import FileError
@@ -27,7 +30,7 @@ from expertgen.reporting.film import film, filmed
 from expertgen.runs.checkpoint import load_checkpoint, save_checkpoint
 from expertgen.runs.config import plain
 from expertgen.runs.files import read_json, write_json
-from expertgen.runs.machine import machine_description, package_versions, peak_memory_mb
+from expertgen.runs.machine import PeakMemory, machine_description, package_versions
 from expertgen.runs.metrics import read_metrics
 from expertgen.runs.progress import StageProgress, timed
 from expertgen.runs.seeding import torch_generator
@@ -52,20 +55,31 @@ def run(config: RunConfig, folder: Path, command: str) -> Generator[StageProgres
     Returns:
         the results, as in `results.json`.
     """
-    return (yield from _Pipeline(config, folder, command).run())
+    with PeakMemory() as memory:
+        pipeline = _Pipeline(config, folder, command, memory)
+        try:
+            results, seconds = yield from timed(pipeline.run(), folder / "seconds.json")
+        except FileError as error:
+            raise FileError(f"{error}; delete it and --resume redoes that part") from error
+    about = read_json(folder / "run.json")
+    write_json(folder / "run.json", about | {"seconds": seconds})
+    return results
 
 
 class _Pipeline:
     """One run between its stages: where it is, and what has been measured so far."""
 
-    def __init__(self, config: RunConfig, folder: Path, command: str) -> None:
+    def __init__(self, config: RunConfig, folder: Path, command: str, memory: PeakMemory) -> None:
         self.config = config
         self.folder = folder
+        self.memory = memory
         self.task = get_task(config.task)
         check_inputs(config, self.task)
         if not (folder / "config.json").exists():
-            about = {"task": config.task, "seed": config.seed, "command": command, "machine": machine_description()}
-            write_json(folder / "run.json", about | {"versions": package_versions()})
+            about = {"task": config.task, "seed": config.seed, "command": command}
+            about["started"] = datetime.now().astimezone().isoformat(timespec="seconds")
+            about |= {"machine": machine_description(), "versions": package_versions()}
+            write_json(folder / "run.json", about)
             write_json(folder / "config.json", plain(config))  # last: with it the folder can be resumed
         about = read_json(folder / "run.json")
         self.results = Results(config.task, config.seed, about["command"], {}, 0.0, about["versions"])
@@ -89,7 +103,7 @@ class _Pipeline:
             expert = yield from self._steer(prior)
         if config.until == "student" and self.task.cameras:
             yield from self._distill(expert)
-        if self.task.cameras and config.evaluation.films:
+        if self.task.cameras and config.evaluation.films and find_spec("metaworld") and find_spec("imageio_ffmpeg"):
             yield from self._film()
         return self.results
 
@@ -116,12 +130,10 @@ class _Pipeline:
         episodes = demo_episodes(demos)
         seconds = read_json(folder / "seconds.json")["seconds"]
         save_episodes(folder / "episodes.json", episodes, config.seed)
-        note = (
-            ""
-            if demos.successes
-            else "no demonstration succeeds; steering reinforces only what happens at least sometimes"
-        )
-        self._record("demos", summarize(episodes, config.seed, seconds, self.task), note)
+        warning = "; ".join(describe(demos, self.task).warnings)
+        if warning:
+            yield StageProgress("demos", len(demos), len(demos), "episodes", warning=warning)
+        self._record("demos", summarize(episodes, config.seed, seconds, self.task), warning)
 
     def _train_prior(self) -> Generator[StageProgress, None, DiffusionPrior]:
         config, folder = self.config, self.folder / "prior"
@@ -133,6 +145,7 @@ class _Pipeline:
             demos = DemoSet.load(self.folder / "demos" / "demos.h5")
             training = train_prior(demos, config.prior, config.seed, folder, config.device, config.tensorboard)
             prior, seconds = yield from timed(training, folder / "seconds.json")
+        spread = probe(prior, self._probe_observations(), torch_generator(config.seed, "prior", "probe"))
         generator = torch_generator(config.seed, "prior", "evaluation")
         policy = PriorPolicy(prior, generator, device=config.device)
         normal = yield from self._measure("prior", policy, seconds)
@@ -140,7 +153,6 @@ class _Pipeline:
         measured = {"success_normal": normal.success, "success_zero": zero.success}
         if config.evaluation.constant_noises:
             measured["success_best_constant"] = (yield from self._constant_noise(prior)).success
-        spread = probe(prior, self._probe_observations(), torch_generator(config.seed, "prior", "probe"))
         write_json(folder / "steerability.json", {"chunk_spread": spread} | measured)
         return prior
 
@@ -194,6 +206,6 @@ class _Pipeline:
             self.results,
             stages={**self.results.stages, name: evaluation},
             notes={**self.results.notes, **({name: note} if note else {})},
-            peak_memory_mb=max(self.results.peak_memory_mb, peak_memory_mb()),
+            peak_memory_mb=max(self.results.peak_memory_mb, self.memory.look()),
         )
         self.results.save(self.folder / "results.json")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 import tyro
@@ -14,8 +14,10 @@ from expertgen.demos.scripted import default_imperfections
 from expertgen.distillation.dagger import DistillConfig
 from expertgen.errors import FileError, UsageError
 from expertgen.prior.prior import PriorConfig
+from expertgen.runs.config import check_numbers
 from expertgen.steering.steer import SteerConfig
 from expertgen.tasks.registry import get_task
+from expertgen.vision.rig import select_cameras
 
 Stage = Literal["demos", "prior", "expert", "student"]
 
@@ -49,7 +51,7 @@ class RunConfig:
     """Seed of everything random in the run; evaluation seeds are always the same."""
     device: str = "cpu"
     """Torch device: cpu, cuda, cuda:1 ..."""
-    until: Stage = "student"
+    until: tyro.conf.Suppress[Stage] = "student"
     """Last stage to do."""
     demos_file: Path | None = None
     """Demonstrations to use (expertgen or robomimic HDF5, npz) instead of collecting them."""
@@ -73,8 +75,8 @@ class RunConfig:
     """Measuring success."""
 
     def __post_init__(self) -> None:
-        if self.seed < 0:
-            raise UsageError(f"seed must not be negative, not {self.seed}")
+        check_seed("seed", self.seed)
+        check_numbers(self)
         task = get_task(self.task)
         if (chunk := self.prior.chunk_length) > task.horizon:
             raise UsageError(f"prior.chunk_length ({chunk}) exceeds the horizon of {task.id!r} ({task.horizon} steps)")
@@ -82,6 +84,17 @@ class RunConfig:
             raise UsageError(
                 f"task {task.id!r} has no success rule, so it cannot be steered on success; choose another"
             )
+        first = "student" if self.expert_file else "prior" if self.prior_file else "demos"
+        last = "expert" if self.until == "student" and not task.cameras else self.until
+        if get_args(Stage).index(last) < get_args(Stage).index(first):
+            why = "" if last == self.until else f", because task {task.id!r} has no cameras"
+            raise UsageError(f"nothing is left to do: the first stage would be the {first}, the last the {last}{why}")
+        if self.until == "student" and task.cameras:
+            if not self.distill.cameras:
+                raise UsageError(
+                    f"distill.cameras names none; {task.id!r} has {', '.join(c.name for c in task.cameras)}"
+                )
+            select_cameras(task, self.distill.cameras)
         try:
             torch.empty(0, device=self.device)
         except (RuntimeError, AssertionError) as error:
@@ -90,6 +103,12 @@ class RunConfig:
             path = getattr(self, name)
             if path is not None and not path.is_file():
                 raise FileError(f"{name}: {path} does not exist")
+
+
+def check_seed(name: str, seed: int) -> None:
+    """Refuses seeds that are negative, or too large for the files that they stand in."""
+    if not 0 <= seed < 2**63:
+        raise UsageError(f"{name} must not be negative, and below 2**63, not {seed}")
 
 
 def default_settings(task: str) -> RunConfig:

@@ -152,9 +152,9 @@ class DiffusionPrior:
         """
         try:
             config = PriorConfig(**description["config"])
-        except TypeError as error:
-            raise FileError(f"{path}: its configuration does not fit this version: {error}") from None
-        prior = cls(description["task"], config, description["observation_size"], description["action_size"])
+            prior = cls(description["task"], config, description["observation_size"], description["action_size"])
+        except (KeyError, TypeError) as error:
+            raise FileError(f"{path}: its description does not fit this version ({error}); train it again") from None
         load_module(prior.network, without_prefix("network", tensors), path)
         load_module(prior.normalizer, without_prefix("normalizer", tensors), path)
         prior.network.eval().requires_grad_(False)

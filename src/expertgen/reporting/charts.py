@@ -20,6 +20,8 @@ Rows = Sequence[Mapping[str, Any]]
 _MOST_POINTS = 700
 """Points drawn of the noise picture; more only make the page heavier."""
 
+_CLOSE, _BESIDE = 0.08, 62
+"""Two lines nearer than this have their words beside each other: how far [success; points]."""
 
 _FEW = 20
 """With fewer points than this, each is marked."""
@@ -39,24 +41,27 @@ def learning_curve(rows: Rows, x: str, stages: Mapping[str, Evaluation]) -> str 
     if not len(training) and not any(map(len, validated.values())):
         return None
     over = {"step": "simulator steps", "seconds": "seconds of training"}[x]
-    with chart(WIDE, 2.75) as (figure, axes):
+    with chart(WIDE, 2.5) as (figure, axes):
         axes.plot(*training.T, color=COLORS["expert"], alpha=0.4, linewidth=1.0, label="training episodes")
         for (mode, points), line, face in zip(validated.items(), ("-", (0, (3, 2))), ("expert", "page"), strict=True):
             if len(points):
                 dots = {"marker": "o", "markersize": 4, "markerfacecolor": COLORS[face], "markeredgewidth": 1.2}
                 style = {"color": COLORS["expert"], "linewidth": 1.8, "linestyle": line}
-                axes.plot(*points.T, label=f"validation, {mode} noise", **style, **dots)
+                axes.plot(*points.T, label=f"validation ({mode} noise)", **style, **dots)
         end = float(np.max(np.concatenate([training, *validated.values()])[:, 0]))
-        for name in ("demos", "prior"):
-            if name in stages:
-                _reference(axes, end, stages[name].success, name)
+        references = sorted((stages[name].success, name) for name in ("demos", "prior") if name in stages)
+        for index, (success, name) in enumerate(references):
+            # The words stand clear of the test's whisker, and beside each other where the lines are close.
+            close = index and success - references[0][0] < _CLOSE
+            _reference(axes, end, success, name, left=_BESIDE if close else 8)
         if "expert" in stages:
             _final(axes, end, stages["expert"])
         axes.set(xlim=(0, end * 1.03), ylim=(-0.02, 1.04), title=f"Success over {over}")
         axes.yaxis.set_major_formatter(PercentFormatter(1.0))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: count(value)))
         axes.xaxis.set_major_locator(MaxNLocator(5))
-        figure.legend(loc="outside lower center", ncols=2, fontsize=7.5, labelcolor=COLORS["muted"], columnspacing=1.5)
+        style = {"fontsize": 7, "labelcolor": COLORS["muted"], "columnspacing": 1, "handlelength": 1.6}
+        figure.legend(loc="outside lower center", ncols=2, **style)
         return inline_svg(figure, f"learning-{x}", f"Success of the expert while it is trained, over {over}")
 
 
@@ -112,9 +117,9 @@ def metric_chart(rows: Rows, key: str, title: str, color: str, over: str) -> str
         return inline_svg(figure, f"{color}-{key}".replace("_", "-"), f"{title} over {over}")
 
 
-def _reference(axes: Axes, end: float, success: float, name: str) -> None:
+def _reference(axes: Axes, end: float, success: float, name: str, left: float) -> None:
     axes.axhline(success, color=COLORS[name], linewidth=1.2, linestyle=(0, (1, 1.5)))
-    place = {"xytext": (0, 2), "textcoords": "offset points", "ha": "right", "va": "bottom", "fontsize": 7}
+    place = {"xytext": (-left, 2), "textcoords": "offset points", "ha": "right", "va": "bottom", "fontsize": 7}
     axes.annotate(f"{TITLES[name].lower()} {percent(success)}", (end, success), color=COLORS[name], **place)
 
 

@@ -16,14 +16,17 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-WIDE, NARROW = 3.8, 2.75
-"""Widths of figures that stand two and three in a row [inches]: scaled to the page, their letters are of one size."""
+WIDE, NARROW = 3.3, 2.75
+"""Widths of figures that stand two and three in a row [inches]: near enough that their letters look alike, both where
+they stand in a row and where a narrow screen stacks them."""
+
+METHODS = 8
+"""Colours there are for methods of a comparison: `method0`, `method1`, ..."""
+
+_NAMES = ("ink", "muted", "grid", "page", "demos", "prior", "expert", "student", "control", "failure")
 
 COLORS = {
-    name: f"#0a0b{index:02x}"
-    for index, name in enumerate(
-        ("ink", "muted", "grid", "page", "demos", "prior", "expert", "student", "control", "failure"), start=16
-    )
+    name: f"#0a0b{index:02x}" for index, name in enumerate((*_NAMES, *(f"method{i}" for i in range(METHODS))), start=16)
 }
 """Name of a CSS variable of the page → the colour that stands for it while drawing."""
 

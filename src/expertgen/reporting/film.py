@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -126,18 +127,42 @@ def draw(model: MjModel, scenes: Sequence[Scene], frames: int) -> Iterator[np.nd
 
 
 def save_film(path: Path, pictures: Sequence[np.ndarray]) -> Path:
-    """Writes pictures as an H.264 film that every browser plays, atomically."""
+    """Writes pictures as an H.264 film that every browser plays, atomically.
+
+    Raises:
+        TrainingError: if not all of it can be read back, because the disk is full, say; there is no file then.
+    """
     imageio_ffmpeg, _ = _writers()
+    shown = [*pictures, *[pictures[-1]] * REST]
     options = ["-crf", "23", "-threads", "1", "-movflags", "+faststart", "-f", "mp4"]
     with atomic_path(path) as temporary:
         writer = imageio_ffmpeg.write_frames(
-            str(temporary), (WIDTH, HEIGHT), fps=FRAMES_PER_SECOND, quality=None, output_params=options
+            str(temporary),
+            (WIDTH, HEIGHT),
+            fps=FRAMES_PER_SECOND,
+            quality=None,
+            ffmpeg_log_level="quiet",
+            output_params=options,
         )
         writer.send(None)
-        for picture in [*pictures, *[pictures[-1]] * REST]:
-            writer.send(np.ascontiguousarray(picture))
+        # ffmpeg can fail without a word, so what counts is what can be read back.
+        with suppress(OSError):
+            for picture in shown:
+                writer.send(np.ascontiguousarray(picture))
         writer.close()
+        if (readable := _frames(temporary)) != len(shown):
+            raise OSError(f"of {len(shown)} frames {readable} can be read back")
     return path
+
+
+def _frames(path: Path) -> int:
+    """How many frames of a film can be read back."""
+    reader, number = _writers()[0].read_frames(str(path)), 0
+    with suppress(OSError, RuntimeError):
+        next(reader)  # a description comes first
+        for _ in reader:
+            number += 1
+    return number
 
 
 def save_strip(path: Path, pictures: Sequence[np.ndarray]) -> Path:

@@ -51,6 +51,10 @@ class NoisePicture:
         share = singular[:2] ** 2 / np.sum(singular**2)
         return cls(flat @ axes.T, np.asarray(success, bool), share, flat.shape[1], bound)
 
+    def inside(self, radius: float) -> float:
+        """Share of the steered noise within a distance of the origin; of N(0, I) it is `1 - exp(-radius² / 2)`."""
+        return float(np.mean(np.linalg.norm(self.steered, axis=1) < radius))
+
     def save(self, path: Path) -> None:
         """Writes the picture as JSON, atomically, rounded to three decimals."""
         write_json(

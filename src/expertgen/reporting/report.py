@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from expertgen.errors import UsageError
+from expertgen.evaluation.evaluate import Evaluation
 from expertgen.evaluation.results import CONTROLS, STAGES
 from expertgen.reporting import words
 from expertgen.reporting.record import Clip, RunRecord
@@ -26,8 +27,8 @@ _HEALTH = (
 )
 """Metrics of steering that tell whether learning is sound."""
 
-_MOST_FAILURES = 40
-"""Failed episodes listed for a stage."""
+_FEW_FAILURES, _MOST_FAILURES = 5, 40
+"""Failed episodes of a stage that are shown without a click, and that are listed at all."""
 
 
 def write_report(run_folder: Path) -> Path:
@@ -85,16 +86,27 @@ def _content(record: RunRecord) -> dict[str, Any]:
         "headline": words.headline(stages),
         "titles": words.TITLES,
         "meanings": words.MEANINGS,
+        "leap": _leap(stages),
         "stages": {name: stages[name] for name in STAGES if name in stages},
         "controls": {name: stages[name] for name in CONTROLS if name in stages},
         "figures": _figures(record),
         "noise_size": record.noise.dimension if record.noise else None,
+        "rings": [record.noise.inside(ring) for ring in (1, 2, 3)] if record.noise else [],
         "clips": _clips(record.clips),
+        "seen": [outcome for outcome in ("success", "failure") if outcome in {_outcome(clip) for clip in record.clips}],
         "failures": {name: failures for name, failures in record.failures.items() if failures},
+        "few_failures": _FEW_FAILURES,
         "most_failures": _MOST_FAILURES,
+        "played": next((stages[name].episodes for name in ("prior", "expert", "student") if name in stages), None),
         "chunk_spread": record.chunk_spread,
         "config": list(_flat(record.config)),
     }
+
+
+def _leap(stages: Mapping[str, Evaluation]) -> dict[str, Evaluation]:
+    """The policies of a run, one made of the other; an expert that was given is seen as the teacher only."""
+    expert = "expert" if "expert" in stages else "teacher"
+    return {name: stages[name] for name in ("prior", expert, "student") if name in stages}
 
 
 def _figures(record: RunRecord) -> dict[str, list[str]]:
@@ -120,8 +132,12 @@ def _clips(clips: Sequence[Clip]) -> dict[str, dict[str, dict[str, Any]]]:
         kind = "video/mp4" if clip.path.suffix == ".mp4" else "image/png"
         data = base64.b64encode(clip.path.read_bytes()).decode("ascii")
         content = {"video": kind == "video/mp4", "source": f"data:{kind};base64,{data}"}
-        shown.setdefault(clip.stage, {})["success" if clip.success else "failure"] = content
+        shown.setdefault(clip.stage, {})[_outcome(clip)] = content
     return shown
+
+
+def _outcome(clip: Clip) -> str:
+    return "success" if clip.success else "failure"
 
 
 def _flat(config: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from expertgen.evaluation.evaluate import Evaluation
+from expertgen.evaluation.statistics import difference_interval
 
 TITLES = {
     "demos": "Demonstrations",
@@ -12,7 +13,7 @@ TITLES = {
     "expert": "Expert",
     "student": "Student",
     "zero_noise": "Zero noise",
-    "constant_noise": "Best constant noise",
+    "constant_noise": "Constant noise",
     "teacher": "Expert as teacher",
     "bc_student": "Cloned student",
     "blind_student": "Blind student",
@@ -77,19 +78,29 @@ def optional(value: float | None, digits: int) -> str:
 
 def headline(stages: Mapping[str, Evaluation]) -> str:
     """What a run achieved, in a sentence or two; says less where stages are missing."""
-    prior, expert, student = (stages.get(name) for name in ("prior", "expert", "student"))
-    if prior is None:
-        return "No policy of this run was evaluated yet."
-    before = percent(prior.success)
+    prior, student = stages.get("prior"), stages.get("student")
+    expert = stages.get("expert") or stages.get("teacher")  # one that was given is played as the teacher only
     if expert is None:
-        return f"The prior succeeds in {before} of {prior.episodes} held-out episodes. It was not steered yet."
-    after = percent(expert.success)
-    if expert.low > prior.success:
-        cost = f"in {duration(expert.seconds)} and {count(expert.env_steps)} simulator steps"
-        text = f"Steering the noise of a frozen diffusion prior took it from {before} to {after} success, {cost}."
+        if prior is None:
+            return "No policy of this run was evaluated yet."
+        return f"The prior succeeds in {percent(prior.success)} of {prior.episodes} held-out episodes; not steered yet."
+    if prior is None:
+        text = f"The given expert succeeds in {percent(expert.success)} of {expert.episodes} held-out episodes."
     else:
-        text = f"Steering did not help: the expert succeeds in {after} of the held-out episodes, its prior in {before}."
+        text = _steered(prior, expert)
     if student is None:
         return text
     kept = f" ({percent(student.success / expert.success)} of its expert)" if expert.success else ""
     return f"{text} A student that sees through depth cameras reaches {percent(student.success)}{kept}."
+
+
+def _steered(prior: Evaluation, expert: Evaluation) -> str:
+    """Whether steering helped, as far as the episodes tell."""
+    before, after = percent(prior.success), percent(expert.success)
+    (a, n), (b, m) = ((round(e.success * e.episodes), e.episodes) for e in (expert, prior))
+    low, high = difference_interval(a, n, b, m)
+    if low > 0:
+        cost = f"in {duration(expert.seconds)} and {count(expert.env_steps)} simulator steps"
+        return f"Steering the noise of a frozen diffusion prior took it from {before} to {after} success, {cost}."
+    verdict = "Steering did harm" if high < 0 else "Too few episodes to tell whether steering helped"
+    return f"{verdict}: the expert succeeds in {after} of {expert.episodes} held-out episodes, its prior in {before}."

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from expertgen.errors import FileError
-from expertgen.runs.files import atomic_path
+from expertgen.runs.files import write_bytes
 
 
 def save_checkpoint(
@@ -34,9 +34,7 @@ def save_checkpoint(
     header = {"expertgen": json.dumps({"kind": kind, "version": version, "meta": dict(meta)})}
     # Clones: safetensors refuses tensors that share storage, which views of one batch do.
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    data = safetensors.torch.save(plain, metadata=header)
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(data)
+    write_bytes(path, safetensors.torch.save(plain, metadata=header))
 
 
 def load_checkpoint(path: Path, kind: str, version: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -51,23 +49,23 @@ def load_checkpoint(path: Path, kind: str, version: int) -> tuple[dict[str, Tens
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})["expertgen"])
+            written, layout, meta = header["kind"], header["version"], {**header["meta"]}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     except FileNotFoundError:
         raise FileError(f"{path} does not exist") from None
-    except (KeyError, ValueError):
+    except (KeyError, TypeError, ValueError):
         raise FileError(f"{path} is a safetensors file, but not an expertgen checkpoint") from None
     except (OSError, safetensors.SafetensorError) as error:
         raise FileError(
-            f"{path} is truncated or not a checkpoint ({error}); delete it and --resume redoes that part"
+            f"{path} is truncated or not a checkpoint ({error}); choose another, or make it again"
         ) from error
-    if header["kind"] != kind:
-        raise FileError(f"{path} holds a {header['kind']!r}, not a {kind!r}")
-    if header["version"] != version:
+    if written != kind:
+        raise FileError(f"{path} holds a {written!r}, not a {kind!r}")
+    if layout != version:
         raise FileError(
-            f"{path} has version {header['version']} of the {kind!r} layout; this program reads version {version}: "
-            "train it again"
+            f"{path} has version {layout} of the {kind!r} layout; this program reads version {version}: train it again"
         )
-    return tensors, header["meta"]
+    return tensors, meta
 
 
 def load_module(module: torch.nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:

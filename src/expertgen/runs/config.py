@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import types
 from collections.abc import Mapping
 from contextlib import suppress
@@ -36,13 +37,44 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return value
 
 
-def overlay(config: Config, changes: Mapping[str, Any], where: str = "") -> Config:
+def merged(*changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested mappings as one, in which later ones win."""
+    result: dict[str, Any] = {}
+    for mapping in changes:
+        for key, value in mapping.items():
+            both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
+            result[key] = merged(result[key], value) if both else value
+    return result
+
+
+def unchecked(kind: type[Config], values: Mapping[str, Any]) -> Config:
+    """A frozen dataclass with all these values, whose own checks (`__post_init__`) are left for later."""
+    made = object.__new__(kind)
+    vars(made).update(values)
+    return made
+
+
+def check_numbers(config: Any, where: str = "") -> None:
+    """Refuses numbers that are not finite, at any depth: what compares with NaN passes no check, or all of them.
+
+    Raises:
+        UsageError: naming the field.
+    """
+    for name, value in vars(config).items():
+        if dataclasses.is_dataclass(value):
+            check_numbers(value, f"{where}{name}.")
+        elif isinstance(value, float) and not math.isfinite(value):
+            raise UsageError(f"{where}{name} must be a finite number, not {value}")
+
+
+def overlay(config: Config, changes: Mapping[str, Any], where: str = "", check: bool = True) -> Config:
     """Returns a copy of a dataclass with some values replaced, at any depth.
 
     Args:
         config: a frozen dataclass, possibly holding others.
         changes: field name → value, or → mapping for a nested dataclass.
         where: prefix of field names in messages.
+        check: whether impossible values are refused; without, only unknown keys and wrong types are.
 
     Raises:
         UsageError: naming the field, for an unknown key, a wrong type or an impossible value.
@@ -57,9 +89,11 @@ def overlay(config: Config, changes: Mapping[str, Any], where: str = "") -> Conf
         if dataclasses.is_dataclass(current):
             if not isinstance(value, Mapping):
                 raise UsageError(f"{name} takes a group of settings, not {value!r}")
-            replaced[key] = overlay(current, value, f"{name}.")
+            replaced[key] = overlay(current, value, f"{name}.", check)
         else:
             replaced[key] = _typed(value, hints[key], name)
+    if not check:
+        return unchecked(type(config), vars(config) | replaced)
     return dataclasses.replace(config, **replaced)  # type: ignore[type-var]
 
 

@@ -9,6 +9,7 @@ import platform
 import resource
 import signal
 import sys
+import threading
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -56,11 +57,49 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def peak_memory_mb() -> float:
-    """Largest resident memory so far of one process: this one, or the largest of its finished children [MB].
+class PeakMemory:
+    """The largest memory of this process and all its descendants together, looked at once a second while it is entered.
 
-    Not their sum: a child begins as a copy of its parent, whose memory it shares, so a sum would count that twice.
+    Pages that processes share count once: it is their proportional set sizes that are added. Where the system does not
+    tell these (it is not Linux), it is the largest resident memory of any one process.
     """
+
+    def __init__(self) -> None:
+        self._largest = 0.0
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> PeakMemory:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def look(self) -> float:
+        """Looks now, too; returns the largest so far [MB]."""
+        self._largest = max(self._largest, _tree_memory() or _largest_process())
+        return self._largest
+
+    def _watch(self) -> None:
+        while not self._over.wait(1.0):
+            self.look()
+
+
+def _tree_memory() -> float:
+    """Proportional set size of this process and all its descendants [MB]; 0 where the system does not tell."""
+    kilobytes, waiting = 0, [str(os.getpid())]
+    while waiting:
+        process = Path("/proc", waiting.pop())
+        with suppress(OSError):  # it may have ended
+            kilobytes += int((process / "smaps_rollup").read_text().split("\nPss:", 1)[1].split(None, 1)[0])
+            for thread in (process / "task").iterdir():
+                waiting += (thread / "children").read_text().split()
+    return kilobytes / 1024
+
+
+def _largest_process() -> float:
     scale = 1024 if sys.platform != "darwin" else 1024 * 1024
     return max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / scale
 

@@ -11,10 +11,14 @@ from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Column
 
 from expertgen.runs.files import read_json, write_json
 
 Result = TypeVar("Result")
+
+_WORDS, _SHORTEST_BAR = 100, 8
+"""Columns of the terminal that everything but the bar takes, and with how few a bar says anything."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,7 @@ class StageProgress:
         total: units to do.
         unit: what is counted, e.g. `"env steps"`.
         metrics: what a person wants to see now, e.g. `{"success": 0.93}`.
+        warning: what a person should know before it goes on, or empty.
     """
 
     stage: str
@@ -34,26 +39,28 @@ class StageProgress:
     total: int
     unit: str
     metrics: dict[str, float] = field(default_factory=dict)
+    warning: str = ""
 
 
 def follow(loop: Generator[StageProgress, None, Result], console: Console) -> Result:
     """Drives a loop to its end with a bar for each of its stages: rate, time taken, time left, metrics so far.
 
     Stages may take turns, as training and validation do. A stage's time is that of its own turns, its rate that of the
-    present one.
+    present one. The bar takes the room that is left beside the words, and goes first where there is none.
 
     Returns:
         what the loop returns.
     """
+    bar = min(24, console.width - _WORDS)
     columns = (
-        TextColumn("[bold]{task.description:<18}"),
-        BarColumn(bar_width=24),
+        TextColumn("[bold]{task.description}", table_column=Column(min_width=18, no_wrap=True)),
+        *([BarColumn(bar_width=bar)] if bar >= _SHORTEST_BAR else []),
         TaskProgressColumn(),
         TextColumn("{task.fields[rate]}"),
         TextColumn("{task.fields[taken]}"),
         TextColumn("left"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[shown]}"),
+        TimeRemainingColumn(compact=True),
+        TextColumn("{task.fields[shown]}", table_column=Column(no_wrap=False)),
     )
     bars: dict[str, TaskID] = {}
     taken: dict[str, float] = {}
@@ -69,6 +76,8 @@ def follow(loop: Generator[StageProgress, None, Result], console: Console) -> Re
                 bars[now.stage] = display.add_task(now.stage, total=now.total, rate="", taken="", shown="")
             if now.stage != stage:
                 stage, turn_start, turn_first = now.stage, last, now.done
+            if now.warning:
+                display.console.print(f"warning: {now.warning}")
             clock = time.monotonic()
             taken[stage] = taken.get(stage, 0.0) + clock - last
             last = clock
@@ -77,8 +86,8 @@ def follow(loop: Generator[StageProgress, None, Result], console: Console) -> Re
                 bars[stage],
                 completed=now.done,
                 total=now.total,
-                rate=f"{rate:,.0f} {now.unit}/s",
-                taken=str(timedelta(seconds=int(taken[stage]))),
+                rate=f"{rate:,.{0 if rate >= 10 else 1}f} {now.unit}/s",
+                taken=str(timedelta(seconds=int(taken[stage]))).removeprefix("0:"),
                 shown="  ".join(f"{key} {value:.3g}" for key, value in now.metrics.items()),
             )
 

@@ -100,7 +100,12 @@ class ExpertPolicy:
         expert: the steered prior.
         seed: seed of the sampled mode.
         mode: overrides the expert's declared mode.
+
+    Attributes:
+        noise: what it chose in its last plan `[n, H, A]`.
     """
+
+    noise: Float[Tensor, "batch horizon action"]
 
     def __init__(self, expert: Expert, seed: int = 0, mode: Mode | None = None) -> None:
         self.expert = expert
@@ -115,5 +120,5 @@ class ExpertPolicy:
     def plan(self, observation: np.ndarray, ids: np.ndarray) -> np.ndarray:
         """See `expertgen.evaluation.policy.Policy.plan`."""
         rows = torch.as_tensor(observation, device=self.device)
-        noise = self.expert.noise(rows, self.mode, self.generator)
-        return self.expert.prior.decode(rows, noise).cpu().numpy()
+        self.noise = self.expert.noise(rows, self.mode, self.generator)
+        return self.expert.prior.decode(rows, self.noise).cpu().numpy()

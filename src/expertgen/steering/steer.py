@@ -247,7 +247,7 @@ class _Run:
                 episodes = yield from run_episodes(env, policy, config.validation_episodes, VALIDATION_SEED, stage)
                 expert.validated = float(np.mean([episode.success for episode in episodes]))
                 row[f"validated_{mode}"] = expert.validated
-                # A tie between checkpoints goes to the later one, a tie between modes to the mean.
+                # A tie goes to the mean, of two means to the later; a sampled mode must be better than all before it.
                 if expert.validated > self.best_success or (expert.validated == self.best_success and mode == "mean"):
                     self.best_success = expert.validated
                     expert.save(self.folder / "best.safetensors")

@@ -9,6 +9,8 @@ from importlib import resources
 from math import comb
 from pathlib import Path
 
+from expertgen.runs.machine import package_versions
+
 START_TOLERANCE = 0.02
 """How far outside of MetaWorld's range a start may lie [m, or 1 for quaternions] before it counts as an error."""
 
@@ -118,6 +120,12 @@ def shipped_record() -> AuditRecord:
         for name, row in data["tasks"].items()
     }
     return AuditRecord(data["versions"], tasks)
+
+
+def versions_changed() -> dict[str, str]:
+    """Returns the installed versions of those simulators of the shipped record that have another one here."""
+    audited = shipped_record().versions
+    return {name: now for name, now in package_versions().items() if audited.get(name, now) != now}
 
 
 def _plain(audit: TaskAudit) -> dict[str, object]:

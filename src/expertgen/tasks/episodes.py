@@ -12,6 +12,11 @@ from expertgen.tasks.spec import TaskSpec
 StepResult = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]
 
 
+def cohort(episodes: int, num_envs: int) -> np.ndarray:
+    """How many episodes each environment plays, int64 `[num_envs]`: equal shares, the first environments one more."""
+    return np.full(num_envs, episodes // num_envs) + (np.arange(num_envs) < episodes % num_envs)
+
+
 class Episodes:
     """The memory of `N` episodes between the calls of the environment contract.
 

@@ -16,6 +16,7 @@ CAMERAS = (
 """Three cameras that see the workspace from outside the arm's own volume."""
 
 PERTURBATIONS = ("actuation_noise", "latency", "gripper_open")
+"""What actions alone can bring about."""
 
 
 def metaworld_tasks() -> list[TaskSpec]:

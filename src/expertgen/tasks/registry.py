@@ -10,8 +10,8 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import Any
 
-from expertgen.errors import UsageError, nearest
-from expertgen.tasks.audit_record import shipped_record
+from expertgen.errors import UsageError, nearest, warn
+from expertgen.tasks.audit_record import shipped_record, versions_changed
 from expertgen.tasks.environment import TaskEnv
 from expertgen.tasks.envpool_env import EnvPoolEnv
 from expertgen.tasks.envpool_specs import adroit_tasks, locomotion_tasks
@@ -92,6 +92,7 @@ def make_env(
 def _refuse_unsound(task: TaskSpec) -> None:
     if not task.simulator_id.startswith("MetaWorld/"):
         return
+    _warn_of_other_versions()
     record = shipped_record()
     audit = record.tasks.get(task.id)
     if audit is not None and not audit.sound:
@@ -102,22 +103,35 @@ def _refuse_unsound(task: TaskSpec) -> None:
 
 
 @cache
+def _warn_of_other_versions() -> None:
+    """Once is enough."""
+    if changed := versions_changed():
+        warn(f"the tasks were audited with {shipped_record().versions}, here are {changed}: run expertgen tasks audit")
+
+
+@cache
 def _tasks() -> dict[str, TaskSpec]:
     found = {task.id: task for task in (*metaworld_tasks(), *adroit_tasks(), *locomotion_tasks())}
     for entry_point in entry_points(group=ENTRY_POINT_GROUP):
-        for task in _as_tasks(entry_point.load()):
-            if not isinstance(task, TaskSpec):
-                raise UsageError(f"entry point {entry_point.value!r} gave a {type(task).__name__}, not a TaskSpec")
-            if task.id in found:
-                raise UsageError(f"entry point {entry_point.value!r}: a task named {task.id!r} exists already")
-            found[task.id] = task
+        try:
+            theirs = {task.id: task for task in _as_tasks(entry_point.load())}
+        except Exception as error:  # whatever is wrong with somebody's package, the other tasks are there
+            warn(f"the tasks of entry point {entry_point.value!r} are left out: {_said(error)}")
+            continue
+        for name in theirs.keys() & found.keys():
+            warn(f"entry point {entry_point.value!r}: a task named {name!r} exists already; theirs is left out")
+        found |= {name: task for name, task in theirs.items() if name not in found}
     return found
 
 
-def _as_tasks(loaded: Any) -> Iterable[Any]:
+def _as_tasks(loaded: Any) -> Iterable[TaskSpec]:
     if callable(loaded):
         loaded = loaded()
-    return [loaded] if isinstance(loaded, TaskSpec) else loaded
+    tasks = [loaded] if isinstance(loaded, TaskSpec) else list(loaded)
+    for task in tasks:
+        if not isinstance(task, TaskSpec):
+            raise TypeError(f"it gave a {type(task).__name__}, not a TaskSpec")
+    return tasks
 
 
 def _import(path: str, what: str) -> Any:
@@ -126,5 +140,10 @@ def _import(path: str, what: str) -> Any:
         sys.path.append(os.getcwd())
     try:
         return getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, AttributeError) as error:
-        raise UsageError(f"{what} cannot be imported: {error}") from error
+    except Exception as error:  # the module is a user's: it may fail in any way
+        raise UsageError(f"{what} cannot be imported: {_said(error)}") from error
+
+
+def _said(error: Exception) -> str:
+    """An error in one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())

@@ -78,7 +78,7 @@ class TaskSpec:
         observation_groups: names of the fields that each reader may see: `"expert"` (privileged state) and `"student"`
             (what a robot has).
         cameras: the cameras a student may look through.
-        perturbations: names of the perturbations that the simulator can apply.
+        perturbations: names of the perturbations that make sense for it; nothing applies them yet.
         note: what a user should know (a defect of a simulator, a departure from the original), or empty.
         truncated_observation: the task sees only the first `observation_size` columns of what the simulator shows.
     """

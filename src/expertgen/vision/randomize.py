@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from jaxtyping import Float
 
 from expertgen.errors import UsageError
 from expertgen.vision.camera import CameraPose
+
+_STRENGTHS = ("depth_noise", "pixel_dropout", "point_dropout")
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,11 @@ class CameraRandomization:
         for name in ("pixel_dropout", "point_dropout"):
             if getattr(self, name) >= 1:
                 raise UsageError(f"randomization.{name} is a share and must be below 1, got {getattr(self, name)}")
+
+    def weakened(self, generator: np.random.Generator) -> CameraRandomization:
+        """Draws an episode's own strengths of noise and dropouts, from 0 to these."""
+        drawn = {name: getattr(self, name) * generator.random() for name in _STRENGTHS}
+        return replace(self, **drawn)
 
     def draw_pose_error(self, generator: np.random.Generator) -> CameraPose:
         """Draws one camera's error for an episode: an offset in the base frame and a turn in the camera's own frame."""

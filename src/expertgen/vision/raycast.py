@@ -12,8 +12,8 @@ beyond such bounds, so that hits near the borders of large geoms get lost; the p
 from __future__ import annotations
 
 import copy
+from typing import TYPE_CHECKING
 
-import mujoco
 import numpy as np
 from jaxtyping import Bool, Float
 
@@ -21,6 +21,9 @@ from expertgen.errors import UsageError
 from expertgen.tasks.spec import CameraSpec
 from expertgen.vision.camera import CameraPose, pixel_rays
 from expertgen.vision.points import Workspace
+
+if TYPE_CHECKING:
+    import mujoco
 
 MAX_DEPTH = 3.0
 """Range of the depth camera [m]; what is further away gives no return."""
@@ -48,6 +51,8 @@ def proxy_model(model: mujoco.MjModel, hand_body: str = "hand") -> mujoco.MjMode
         model: any model; it is not changed.
         hand_body: name of a body of the arm. A model without it has no arm.
     """
+    import mujoco
+
     proxy = copy.deepcopy(model)
     hand = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_BODY, hand_body)
     tree = model.body_rootid[model.geom_bodyid]
@@ -85,6 +90,8 @@ class DepthCaster:
     margin = 0.05
 
     def __init__(self, model: mujoco.MjModel, cameras: tuple[CameraSpec, ...], workspace: Workspace) -> None:
+        import mujoco
+
         if not cameras:
             raise UsageError("there is no camera to look through; name at least one")
         if len({(camera.height, camera.width) for camera in cameras}) > 1:
@@ -115,6 +122,8 @@ class DepthCaster:
         Returns:
             planar depth [m]: distance from the camera centre along the optical axis; 0 where there is no return.
         """
+        import mujoco
+
         self._select(data)
         depth = np.empty((len(self.cameras), self.cameras[0].height, self.cameras[0].width), np.float32)
         for image, pose, directions, lengths in zip(depth, poses, self._directions, self._lengths, strict=True):

@@ -64,6 +64,7 @@ class CameraRig:
         seed: seed of these imperfections and of the choice of points.
         number: points in a cloud.
         workspace: the box that the cloud is cropped to.
+        vary: whether every episode draws how strong its noise and dropouts are, from 0 to those of `randomization`.
 
     Raises:
         UsageError: if there are no cameras, their image sizes differ, or a robot could not tell where its hand is.
@@ -77,11 +78,13 @@ class CameraRig:
         seed: int,
         number: int = 512,
         workspace: Workspace | None = None,
+        vary: bool = False,
     ) -> None:
         self.cameras = cameras
         self.number = number
         self._env = env
         self._randomization = randomization
+        self._vary = vary
         self._workspace = workspace or Workspace()
         self._caster = DepthCaster(env.models[0], cameras, self._workspace)
         self._rays = [pixel_rays(camera).astype(np.float32) for camera in cameras]
@@ -91,6 +94,7 @@ class CameraRig:
             raise UsageError(f"task {env.task.id!r}: the observation group 'student' must begin with 'hand_position'")
         self._generators = [numpy_generator(seed, "cameras", i) for i in range(env.num_envs)]
         self._errors: list[list[CameraPose]] = [[]] * env.num_envs
+        self._sensors = [randomization] * env.num_envs
         self._pictures: list[deque[tuple[np.ndarray, np.ndarray, np.ndarray]]] = [deque(maxlen=1)] * env.num_envs
 
     def reset(self, ids: Int[np.ndarray, "n"]) -> None:
@@ -98,6 +102,7 @@ class CameraRig:
         for i in ids:
             generator = self._generators[i]
             self._errors[i] = [self._randomization.draw_pose_error(generator) for _ in self.cameras]
+            self._sensors[i] = self._randomization.weakened(generator) if self._vary else self._randomization
             self._pictures[i] = deque(maxlen=1 + self._randomization.draw_latency(generator))
 
     def look(self, observation: Float[np.ndarray, "n D"], ids: Int[np.ndarray, "n"]) -> CameraObservation:
@@ -117,15 +122,15 @@ class CameraRig:
 
     def _picture(self, i: int, hand: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Casts the images of one environment; returns its rows of `depth`, `poses` and `points`."""
-        generator, error = self._generators[i], self._errors[i]
+        generator, error, sensor = self._generators[i], self._errors[i], self._sensors[i]
         believed = [nominal_pose(camera, hand) for camera in self.cameras]
         true = [displaced(pose, wrong) for pose, wrong in zip(believed, error, strict=True)]
-        depth = self._randomization.disturb_depth(self._caster.cast(self._env.datas[i], true), generator)
+        depth = sensor.disturb_depth(self._caster.cast(self._env.datas[i], true), generator)
         believed = [levelled(*view) for view in zip(believed, depth, self._rays, strict=True)]
         seen = [
             crop(unproject(image, rays, pose), image, self._workspace)
             for image, rays, pose in zip(depth, self._rays, believed, strict=True)
         ]
-        cloud = self._randomization.drop_points(np.concatenate(seen), generator)
+        cloud = sensor.drop_points(np.concatenate(seen), generator)
         poses = np.stack([np.column_stack([pose.rotation, pose.position]) for pose in believed]).astype(np.float32)
         return depth, poses, fixed_number(cloud, self.number, generator, fallback=hand)

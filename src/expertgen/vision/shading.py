@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-import mujoco
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
@@ -20,6 +20,9 @@ from expertgen.tasks.spec import CameraSpec
 from expertgen.vision.camera import nominal_pose, pixel_rays
 from expertgen.vision.raycast import CAST_GROUPS, HIDDEN_GROUP, proxy_model
 from expertgen.vision.surface import SurfaceColors, surface_normals
+
+if TYPE_CHECKING:
+    import mujoco
 
 REPORT_CAMERA = CameraSpec("report", position=(0.42, 1.32, 0.70), target=(-0.01, 0.60, 0.10), fovy=40.0)
 """The whole workspace of MetaWorld's table, from the front right."""
@@ -50,6 +53,8 @@ class FrameShader:
     """
 
     def __init__(self, model: mujoco.MjModel) -> None:
+        import mujoco
+
         self._model = copy.deepcopy(model)
         self._model.body_bvhadr[:] = -1  # `mj_multiRay` would lose hits at the borders of large geoms otherwise.
         self._casters_of_shadow = proxy_model(model)
@@ -81,6 +86,8 @@ class FrameShader:
 
     def _cast(self, data: mujoco.MjData, origin: np.ndarray, rays: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Returns where unit rays `[..., 3]` hit, and which geoms (-1 for none)."""
+        import mujoco
+
         count = rays.size // 3
         geoms, distances = np.empty(count, np.int32), np.empty(count)
         mujoco.mj_multiRay(
@@ -118,6 +125,8 @@ class FrameShader:
         Shadows are thrown by the proxy geometry, whose boxes hold the meshes that they stand for; a shadow of an object
         on itself would therefore be wrong, and is left out.
         """
+        import mujoco
+
         lit = np.zeros(len(points))
         blocker, distances = np.empty(len(points), np.int32), np.empty(len(points))
         for angle in 2 * np.pi * np.arange(_KEY_SAMPLES) / _KEY_SAMPLES:

@@ -5,9 +5,13 @@
 
 from __future__ import annotations
 
-import mujoco
+from typing import TYPE_CHECKING
+
 import numpy as np
 from jaxtyping import Float, Int
+
+if TYPE_CHECKING:
+    import mujoco
 
 _DEFAULT_RGBA = np.array([0.5, 0.5, 0.5, 1.0], np.float32)
 """A geom of this colour was given none, and shows its material."""
@@ -64,6 +68,8 @@ class SurfaceColors:
     """
 
     def __init__(self, model: mujoco.MjModel) -> None:
+        import mujoco
+
         self._model = model
         by_material = np.all(model.geom_rgba == _DEFAULT_RGBA, axis=1) & (model.geom_matid >= 0)
         material = model.geom_matid[by_material]

@@ -9,7 +9,7 @@ from expertgen.errors import UsageError
 
 
 def checked(weights: Tensor, rows: int, name: str) -> Tensor:
-    """Returns `weights` if there is one for each transition, finite and not negative, and one of them at least is not 0.
+    """Returns `weights` if there is one for each transition, finite and not negative, and not all are 0.
 
     Args:
         weights: what the weighting gave.

@@ -18,6 +18,9 @@ from expertgen.prior.normalizer import Normalizer
 from expertgen.runs.checkpoint import load_module, load_optimizer, optimizer_tensors, with_prefix, without_prefix
 from expertgen.runs.seeding import seeded_weights
 
+PENALTY_EVERY = 4
+"""Steps from one penalty to the next, each weighing as much as all of them: it costs more than the rest of a step."""
+
 
 @dataclass(frozen=True)
 class DensityRatioConfig:
@@ -25,7 +28,7 @@ class DensityRatioConfig:
 
     newest: int = 1000
     """Newest transitions that stand for the current policy."""
-    steps: int = 500
+    steps: int = 400
     """Gradient steps at each refit; the network is kept from one refit to the next."""
     batch_size: int = 256
     """Transitions of each kind in a step."""
@@ -83,14 +86,14 @@ class DensityRatio:
         inputs = self.normalizer(inputs)
         rows = len(inputs)
         newest = min(self.config.newest, rows)
-        for _ in range(self.config.steps):
+        for step in range(self.config.steps):
             positive = inputs[rows - newest + self._draw(newest)]
             negative = inputs[self._draw(rows)]
             logit, other = self.network(torch.cat([positive, negative])).chunk(2)
             # Cross-entropy with labels 1 and `label_floor`.
             loss = softplus(-logit).mean() + softplus(other).mean() - self.config.label_floor * other.mean()
-            if self.config.gradient_penalty:
-                loss = loss + self.config.gradient_penalty * self._penalty(positive, negative)
+            if self.config.gradient_penalty and step % PENALTY_EVERY == 0:
+                loss = loss + PENALTY_EVERY * self.config.gradient_penalty * self._penalty(positive, negative)
             self.optimizer.zero_grad()
             loss.backward()
             self.optimizer.step()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -17,6 +17,7 @@ from expertgen.dynamics.weighting.tom import bounded, effective_sample_size, mix
 from expertgen.errors import UsageError
 
 
+@runtime_checkable
 class Policy(Protocol):
     """The policy whose world a model has to know."""
 
@@ -33,6 +34,7 @@ class Policy(Protocol):
         ...
 
 
+@runtime_checkable
 class Weighting(Protocol):
     """How much each transition of a buffer counts in the training of a model.
 

@@ -1,8 +1,8 @@
 """Transition occupancy matching with networks: a discriminator for R, a network for the multiplier, `tom` for the rest.
 
-Departures from the authors' program: all layers of the discriminator learn, inputs are normalised, λ is found in closed
-form, a termination is followed by the next episode, and a time limit is no end. There is no target network: with Q(s', π)
-held fixed the objective has no minimum, since a constant c added to Q(s, a) then changes it by (1 - γ) c - c = -γ c.
+Departures from the authors' program: all layers of the discriminator learn, inputs are normalised, λ is found in
+closed form, a termination is followed by the next episode, and a time limit is no end. There is no target network: with
+Q(s', π) held fixed the objective has no minimum, as a constant c added to Q changes it by (1 - γ) c - c = -γ c.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ START_ROWS = 4096
 class OccupancyConfig:
     """Transition occupancy matching."""
 
-    divergence: tom.Divergence = "chi2"
+    divergence: tom.Divergence = "kl"
     """Divergence that keeps the occupancy near the buffer."""
-    conjugate: tom.Conjugate = "quadratic"
+    conjugate: tom.Conjugate = "exact"
     """Conjugate of χ² while the multiplier learns; the weights are the exact ones."""
     multiplier: Literal["action", "state"] = "action"
     """Q(s, a), whose flow holds the policy's actions, or V(s), which leaves actions to the discriminator."""
@@ -44,7 +44,7 @@ class OccupancyConfig:
     """What follows a termination: the next episode, or nothing."""
     discount: float = 0.99
     """γ of the occupancy."""
-    steps: int = 500
+    steps: int = 300
     """Gradient steps at each refit; the network is kept from one refit to the next."""
     batch_size: int = 256
     """Transitions and start states in a step."""
@@ -117,10 +117,15 @@ class OccupancyMatching:
         for _ in range(self.config.steps):
             self._step(transitions, log_ratio, policy, start_observations)
         with torch.inference_mode():
-            start_value = self._value(self._draw(start_observations, START_ROWS), policy)
-            e = in_chunks(
-                lambda rows: self._residual(transitions[rows], log_ratio[rows], policy, start_value), len(transitions)
-            )
+            start_value = self.network(self._ahead(self._draw(start_observations, START_ROWS), policy))
+
+            def residual(rows: slice) -> Tensor:
+                batch = transitions[rows]
+                value = self.network(self.normalizer(self._columns(batch.observation, batch.action)))
+                following = self.network(self._ahead(batch.next_observation, policy))
+                return self._residual(batch, log_ratio[rows], value, following, start_value)
+
+            e = in_chunks(residual, len(transitions))
         if self.config.divergence == "kl":
             weights, raw = tom.kl_weights(e), e.exp()
         else:
@@ -138,31 +143,34 @@ class OccupancyMatching:
         size, device = self.config.batch_size, self.generator.device
         index = torch.randint(len(transitions), (size,), generator=self.generator, device=device)
         batch = transitions[index]
-        start_value = self._value(self._draw(start_observations, size), policy)
-        e = self._residual(batch, log_ratio[index], policy, start_value)
+        ahead = self._ahead(torch.cat([batch.next_observation, self._draw(start_observations, size)]), policy)
+        # All that the network is asked, in one product.
+        here = self.normalizer(self._columns(batch.observation, batch.action))
+        value, following, start_value = self.network(torch.cat([here, ahead])).split(size)
+        e = self._residual(batch, log_ratio[index], value, following, start_value)
         loss = tom.dual_loss(e, start_value, self.config.discount, self.config.divergence, self.config.conjugate)
         if self.config.slope_penalty:
-            at = self.normalizer(self._columns(batch.observation, batch.action)).requires_grad_()
+            at = here.detach().requires_grad_()
             (slope,) = torch.autograd.grad(self.network(at).sum(), at, create_graph=True)
             loss = loss + self.config.slope_penalty * slope.square().sum(dim=1).mean()
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
 
-    def _residual(self, batch: Transitions, log_ratio: Tensor, policy: Policy, start_value: Tensor) -> Tensor:
-        value = self.network(self.normalizer(self._columns(batch.observation, batch.action)))
-        following = self._value(batch.next_observation, policy)
+    def _residual(
+        self, batch: Transitions, log_ratio: Tensor, value: Tensor, following: Tensor, start_value: Tensor
+    ) -> Tensor:
         return tom.residual(
             log_ratio, value, following, start_value, batch.terminated, self.config.discount, self.config.termination
         )
 
-    def _value(self, observation: Tensor, policy: Policy) -> Tensor:
-        """Q(s, a) with a fresh action of the policy, or V(s)."""
+    def _ahead(self, observation: Tensor, policy: Policy) -> Tensor:
+        """The network's input for states from which the policy goes on: with a fresh action, or s alone."""
         if self.config.multiplier == "state":
-            return self.network(self.normalizer(observation))
+            return self.normalizer(observation)
         with torch.no_grad():
             action = policy.sample(observation, self.generator)
-        return self.network(self.normalizer(self._columns(observation, action)))
+        return self.normalizer(self._columns(observation, action))
 
     def _columns(self, observation: Tensor, action: Tensor) -> Tensor:
         return observation if self.config.multiplier == "state" else torch.cat([observation, action], dim=1)

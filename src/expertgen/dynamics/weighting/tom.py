@@ -18,9 +18,8 @@ the Lagrangian dual is a convex problem without constraints,
     χ²   min_Q  (1 - γ) E_{s0, a0~π} Q(s0, a0) + min_λ E_{d_D} f*(e_Q - λ) + λ,  weights  w = relu(1 + e_Q - λ),
 
 and a model is trained on the buffer with these weights. λ is the multiplier of Σ d = 1. The flow implies that sum, so λ
-is redundant at the optimum, but not on the way there: a constant c in Q moves e_Q by no more than (1 - γ) c, so gradient
-descent on Q would take long to find what λ gives in closed form. The log-sum-exp of KL has its own λ built in the same
-way.
+is redundant at the optimum, but not on the way there: a constant c in Q moves e_Q by no more than (1 - γ) c, so
+gradient descent on Q would take long to find what λ gives in closed form. The log-sum-exp of KL has a λ built in.
 
 Where π keeps to the flow of states alone, Σ_(a, s') d(s, a, s') = (1 - γ) μ0(s) + γ Σ d(s̄, ā, s), the multiplier is a
 V(s): put V(s) for Q(s, a) everywhere. The functions below do not know the difference.
@@ -147,25 +146,26 @@ def bounded(weights: Rows, low: float, high: float) -> Rows:
     """
     rows = weights.double()
     count = len(rows)
-    high = min(high, count)  # with mean 1 and no negative weight, none can be larger
+    # Tensors, since numbers times counts would be float32. With mean 1 and none negative, no weight exceeds the count.
+    floor, ceiling = rows.new_tensor(low), rows.new_tensor(min(high, count))
     ordered = rows.sort().values
     total = torch.cat([ordered.new_zeros(1), ordered.cumsum(dim=0)])
 
     def sets(level: Tensor) -> tuple[Tensor, Tensor]:
         """How many rows are at the lower bound, and how many are not at the upper one."""
-        return torch.searchsorted(ordered, level + low), torch.searchsorted(ordered, level + high)
+        return torch.searchsorted(ordered, level + floor), torch.searchsorted(ordered, level + ceiling)
 
     # Between two neighbouring knots, levels at which some row meets a bound, the sum of the weights is linear in τ.
-    knots = torch.cat([ordered - high, ordered - low]).sort().values
+    knots = torch.cat([ordered - ceiling, ordered - floor]).sort().values
     lower, upper = sets(knots)
     inside = total[upper] - total[lower] - (upper - lower) * knots
-    enough = low * lower + inside + high * (count - upper) >= count
+    enough = floor * lower + inside + ceiling * (count - upper) >= count
     left = (enough.sum() - 1).clamp(0, len(knots) - 2)
     middle = (knots[left] + knots[left + 1]) / 2
     lower, upper = sets(middle)
     free = upper - lower
-    level = (low * lower + (total[upper] - total[lower]) + high * (count - upper) - count) / free.clamp(min=1)
-    return (rows - torch.where(free > 0, level, middle)).clamp(low, high).to(weights.dtype)
+    level = (floor * lower + (total[upper] - total[lower]) + ceiling * (count - upper) - count) / free.clamp(min=1)
+    return (rows - torch.where(free > 0, level, middle)).clamp(floor, ceiling).to(weights.dtype)
 
 
 def mixed(weights: Rows, mix: float) -> Rows:

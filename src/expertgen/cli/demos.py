@@ -1,0 +1,107 @@
+"""Verbs of demonstrations: collect, import, show."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from expertgen.cli.parsing import CONSOLE, listed, new_file, parse
+from expertgen.demos.collect import CollectConfig
+from expertgen.demos.describe import describe
+from expertgen.demos.store import DemoSet
+from expertgen.errors import UsageError
+from expertgen.pipeline.inputs import collect_demos, read_demos
+from expertgen.pipeline.settings import RunConfig, default_settings
+from expertgen.runs.progress import follow
+from expertgen.tasks.registry import get_task, task_names
+from expertgen.tasks.spec import TaskSpec
+
+
+def demos_verb(words: list[str]) -> None:
+    """Collect, import or show demonstrations."""
+    actions = {"collect": _demos_collect, "import": _demos_import, "show": _demos_show}
+    if words and words[0] in ("-h", "--help"):
+        CONSOLE.print(listed("expertgen demos", actions))
+    elif words and words[0] in actions:
+        actions[words[0]](words[1:])
+    else:
+        raise UsageError("expertgen demos takes one of: collect TASK, import TASK FILE, show FILE")
+
+
+def _demos_collect(words: list[str]) -> None:
+    """Let a program demonstrate a task."""
+
+    @dataclass(frozen=True)
+    class Collect:
+        task: Annotated[str, tyro.conf.Positional]
+        """Task id."""
+        out: Path | None = None
+        """File to write; by default demos/TASK.h5."""
+        program: Path | None = None
+        """Demonstration program to run instead of the task's scripted demonstrator."""
+        seed: int = 0
+        """Seed of everything random."""
+        settings: Annotated[CollectConfig, tyro.conf.arg(name="")] = field(default_factory=CollectConfig)
+        """How they are collected."""
+
+    # Parsed twice: the first time for the task, the second time with its own imperfections as the defaults.
+    options = parse(Collect, words, "demos collect")
+    options = replace(options, settings=default_settings(options.task).demos)
+    options = parse(Collect, words, "demos collect", options)
+    task = get_task(options.task)
+    path = new_file(options.out or Path("demos") / f"{task.id}.h5")
+    config = RunConfig(options.task, seed=options.seed, program=options.program, demos=options.settings)
+    follow(collect_demos(task, config), CONSOLE).save(path)
+    _show(path, DemoSet.load(path), task)
+
+
+def _demos_import(words: list[str]) -> None:
+    """Bring demonstrations of another format (npz, robomimic HDF5) into our own."""
+
+    @dataclass(frozen=True)
+    class Import:
+        task: Annotated[str, tyro.conf.Positional]
+        """Task id."""
+        file: Annotated[Path, tyro.conf.Positional]
+        """Demonstrations: npz, or robomimic HDF5."""
+        out: Path | None = None
+        """File to write; by default demos/TASK.h5."""
+        skip_broken: bool = False
+        """Leave broken episodes out instead of refusing the file."""
+        clip: bool = True
+        """Clip actions slightly out of range to [-1, 1], or refuse them."""
+
+    options = parse(Import, words, "demos import")
+    task = get_task(options.task)
+    path = new_file(options.out or Path("demos") / f"{task.id}.h5")
+    demos = read_demos(options.file, task, options.skip_broken, options.clip)
+    demos.save(path)
+    _show(path, demos, task)
+
+
+def _demos_show(words: list[str]) -> None:
+    """Show what demonstrations hold, and refuse broken ones."""
+
+    @dataclass(frozen=True)
+    class Show:
+        file: Annotated[Path, tyro.conf.Positional]
+        """Demonstrations, as expertgen wrote them."""
+        task: str | None = None
+        """Their task, where it is not one of `expertgen tasks`, e.g. my_tasks:PUSH."""
+        skip_broken: bool = False
+        """Leave broken episodes out instead of refusing the file."""
+
+    options = parse(Show, words, "demos show")
+    demos = DemoSet.load(options.file, options.skip_broken)
+    if options.task:
+        demos.check(get_task(options.task))
+    name = options.task or (demos.task if demos.task in task_names() else None)
+    _show(options.file, demos, get_task(name) if name else None)
+
+
+def _show(path: Path, demos: DemoSet, task: TaskSpec | None) -> None:
+    CONSOLE.print(describe(demos, task))
+    CONSOLE.print(f"file     {path}")

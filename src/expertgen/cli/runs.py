@@ -1,0 +1,113 @@
+"""Verbs of runs: the whole way, its stages, and what came of it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from expertgen.cli.options import resolve
+from expertgen.cli.parsing import CONSOLE, parse
+from expertgen.errors import ExpertgenError, UsageError
+from expertgen.evaluation.results import Results
+from expertgen.pipeline.measure import EVALUATION_SEED, evaluate_run
+from expertgen.pipeline.run import run
+from expertgen.pipeline.settings import Stage, check_seed
+from expertgen.reporting.report import write_report
+from expertgen.reporting.terminal import results_table
+from expertgen.reporting.words import TITLES
+from expertgen.runs.progress import drain, follow
+from expertgen.suite.report import write_suite_report
+from expertgen.tasks.registry import get_task
+
+
+def run_verb(words: list[str]) -> None:
+    """The whole way: demonstrations, prior, expert, student, report."""
+    _run(words, "run")
+
+
+def prior_verb(words: list[str]) -> None:
+    """Train a prior on demonstrations, probe it and measure its steerability."""
+    _run(words, "prior", "prior")
+
+
+def steer_verb(words: list[str]) -> None:
+    """Steer a prior (--prior-file) to an expert."""
+    _run(words, "steer", "expert")
+
+
+def distill_verb(words: list[str]) -> None:
+    """Distil an expert (--expert-file) into a camera student."""
+    _run(words, "distill", "student")
+
+
+def eval_verb(words: list[str]) -> None:
+    """Play the policies of a run again and print success with intervals."""
+
+    @dataclass(frozen=True)
+    class Eval:
+        run: Annotated[Path, tyro.conf.Positional]
+        """Run folder."""
+        episodes: int = 256
+        """Episodes of every policy."""
+        env_seed: int = EVALUATION_SEED
+        """Environment seed; the default is the one of the report."""
+        json: bool = False
+        """Print the form of results.json instead of a table."""
+
+    options = parse(Eval, words, "eval")
+    if options.episodes < 1:
+        raise UsageError(f"--episodes must be at least 1, not {options.episodes}")
+    check_seed("--env-seed", options.env_seed)
+    command = shlex.join(["expertgen", "eval", *words])
+    loop = evaluate_run(options.run, options.episodes, options.env_seed, command)
+    results = drain(loop) if options.json else follow(loop, CONSOLE)
+    if options.json:
+        print(json.dumps(results.to_json(), indent=2))
+    else:
+        _print_results(results)
+
+
+def report_verb(words: list[str]) -> None:
+    """Write the report of a run folder, or of a suite's."""
+
+    @dataclass(frozen=True)
+    class Report:
+        run: Annotated[Path, tyro.conf.Positional]
+        """Run folder, or the folder of a suite."""
+
+    folder = parse(Report, words, "report").run
+    print(write_suite_report(folder) if (folder / "suite.json").exists() else write_report(folder))
+
+
+def _run(words: list[str], verb: str, until: Stage | None = None) -> None:
+    """Starts or resumes a run, shows its progress, writes its report and prints where everything is."""
+    folder, config = resolve(words, verb, until)
+    if config.until == "student" and not get_task(config.task).cameras:
+        if until == "student":
+            raise UsageError(f"task {config.task!r} has no cameras, so there is no student to distil; choose another")
+        CONSOLE.print(f"task {config.task!r} has no cameras: the run ends at the expert")
+    command = shlex.join(["expertgen", verb, *words])
+    try:
+        results = follow(run(config, folder, command), CONSOLE)
+    except (KeyboardInterrupt, ExpertgenError):
+        if (folder / "config.json").exists():
+            print(
+                "expertgen: stopped; finished stages and everything up to the last saved segment are kept; "
+                f"continue with: expertgen {verb} --resume {folder}",
+                file=sys.stderr,
+            )
+        raise
+    _print_results(results)
+    CONSOLE.print(f"report   {write_report(folder)}\nresults  {folder / 'results.json'}")
+
+
+def _print_results(results: Results) -> None:
+    CONSOLE.print(results_table(results))
+    for name, note in results.notes.items():
+        CONSOLE.print(f"{TITLES[name]}: {note}")

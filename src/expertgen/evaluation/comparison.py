@@ -1,0 +1,127 @@
+"""Methods compared over tasks and seeds: robust means, who beats whom, profiles, and what all of them are worth.
+
+Scores of a method are one array a task, of one number a run (seed); tasks may have different numbers of runs. All
+statistics take leading axes as well, so that every draw of a bootstrap is computed at once.
+
+Source: Agarwal et al., "Deep reinforcement learning at the edge of the statistical precipice", 2021.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from expertgen.errors import UsageError
+
+Scores = Sequence[np.ndarray]
+"""One float array `[*draws, runs]` a task."""
+
+
+def interquartile_mean(scores: Scores) -> Float[np.ndarray, "*draws"]:
+    """Mean of the middle half of all scores: steadier than the mean, more of the data than the median.
+
+    Runs of all tasks are pooled, and `floor(n / 4)` scores are cut at each end: fewer than four give the plain mean.
+
+    Args:
+        scores: at least one run in all.
+    """
+    ordered = np.sort(np.concatenate(list(scores), axis=-1), axis=-1)
+    count = ordered.shape[-1]
+    cut = count // 4
+    return np.asarray(ordered[..., cut : count - cut].mean(axis=-1))
+
+
+def mean(scores: Scores) -> Float[np.ndarray, "*draws"]:
+    """Mean of all scores, runs of all tasks pooled.
+
+    Args:
+        scores: at least one run in all.
+    """
+    return np.asarray(np.concatenate(list(scores), axis=-1).mean(axis=-1))
+
+
+def probability_of_improvement(scores: Scores, others: Scores) -> Float[np.ndarray, "*draws"]:
+    """Chance that a run of one method beats a run of another on the same task, averaged over tasks; a tie counts half.
+
+    It says how often, not by how much, and needs no common scale of the tasks.
+
+    Args:
+        scores: of the one method.
+        others: of the other, on the same tasks in the same order.
+    """
+    chances = []
+    for ours, theirs in zip(scores, others, strict=True):
+        difference = ours[..., :, None] - theirs[..., None, :]
+        chances.append(((np.sign(difference) + 1) / 2).mean(axis=(-2, -1)))
+    return np.asarray(np.mean(chances, axis=0))
+
+
+def performance_profile(
+    scores: Scores, thresholds: Float[np.ndarray, " thresholds"]
+) -> Float[np.ndarray, "*draws thresholds"]:
+    """Share of runs that score above each threshold, of all tasks together.
+
+    Args:
+        scores: at least one run in all.
+        thresholds: where to look.
+    """
+    pooled = np.concatenate(list(scores), axis=-1)
+    return np.stack([(pooled > threshold).mean(axis=-1) for threshold in thresholds], axis=-1)
+
+
+def area_under_curve(
+    x: Float[np.ndarray, " points"], y: Float[np.ndarray, " points"], start: float, end: float
+) -> float:
+    """Mean height of a curve between two places: what was had on the way, not only at the end.
+
+    Between points the curve is straight. Before the first and after the last, as of a run that stopped early, it stays
+    where it is.
+
+    Args:
+        x: increasing; at least one point.
+        y: heights.
+        start: where the area begins.
+        end: where it ends, beyond `start`.
+    """
+    where = np.concatenate([[start], x[(x > start) & (x < end)], [end]])
+    height = np.interp(where, x, y)
+    return float(np.sum(np.diff(where) * (height[1:] + height[:-1]) / 2) / (end - start))
+
+
+def stratified_bootstrap(
+    statistic: Callable[..., np.ndarray],
+    *scores: Scores,
+    resamples: int = 2000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Percentile interval of a statistic over runs, drawing runs anew within each task and never across tasks.
+
+    With three seeds there are only ten distinct draws a task: the interval of one task is then the range of its seeds,
+    a rough hint, and too narrow.
+
+    Args:
+        statistic: from scores with a leading axis of draws to one value, or one array, a draw.
+        *scores: what the statistic takes; each is drawn from on its own.
+        resamples: number of draws.
+        confidence: coverage, in (0, 1).
+        seed: of the draws.
+
+    Returns:
+        lower and upper end, each of the statistic's shape.
+
+    Raises:
+        UsageError: if a task has no run.
+    """
+    generator = np.random.default_rng(seed)
+    drawn = []
+    for method in scores:
+        if not len(method) or any(np.ndim(task) != 1 or not len(task) for task in method):
+            shapes = [list(np.shape(task)) for task in method]
+            raise UsageError(f"scores have shapes {shapes}; give one [runs] a task, at least one run of each")
+        drawn.append([task[generator.integers(len(task), size=(resamples, len(task)))] for task in method])
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(statistic(*drawn), [tail, 1 - tail], axis=0)
+    return np.asarray(low), np.asarray(high)

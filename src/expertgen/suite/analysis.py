@@ -1,0 +1,189 @@
+"""What the page of a suite says in numbers: every statistic it shows, from what members measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from expertgen.evaluation.comparison import (
+    Scores,
+    area_under_curve,
+    interquartile_mean,
+    mean,
+    performance_profile,
+    probability_of_improvement,
+    stratified_bootstrap,
+)
+from expertgen.evaluation.statistics import wilson_interval
+from expertgen.suite.plan import Suite
+from expertgen.suite.runner import Standings
+from expertgen.suite.table import Point
+
+_GRID = 100
+"""Places at which a curve is averaged over runs."""
+
+_DRAWS = 500
+"""Bootstrap draws of a curve, at every place."""
+
+Axis = Literal["env_steps", "seconds"]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its 95% interval; without one where it cannot be told."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A line with its 95% band, `[points]` each."""
+
+    x: np.ndarray
+    middle: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+@dataclass(frozen=True)
+class TaskRow:
+    """What a method achieved on a task: each run, their mean, and what it took."""
+
+    task: str
+    method: str
+    measure: str
+    values: tuple[float, ...]
+    estimate: Estimate
+    area: float | None
+    env_steps: float
+    seconds: float
+
+
+class Analysis:
+    """Statistics of a suite, of the members that are done.
+
+    Attributes:
+        methods: those that have a finished run on any task.
+        shared: tasks on which each of these methods has one: who beats whom is judged on these.
+        pooled: those of them whose values have a common scale, success or a return with a `scale`: these are averaged.
+    """
+
+    def __init__(self, suite: Suite, standings: Standings) -> None:
+        self.suite = suite
+        self._runs: dict[tuple[str, str], list[tuple[Point, ...]]] = {}
+        self._measures: dict[str, str] = {}
+        for standing in standings.values():
+            if standing.state == "done":
+                member = standing.member
+                self._runs.setdefault((member.task, member.method), []).append(standing.points)
+                self._measures[member.task] = standing.final.measure
+        self.methods = [method for method in suite.methods if any(method == name for _, name in self._runs)]
+        ran = {task for task, _ in self._runs}
+        self.shared = [t for t in suite.tasks if t in ran and all((t, method) in self._runs for method in self.methods)]
+        self.pooled = [task for task in self.shared if self._measures[task] == "success" or task in suite.scale]
+
+    def overall(self, method: str) -> Estimate:
+        """Interquartile mean of a method's final scores over the pooled tasks and their runs."""
+        return _estimate(interquartile_mean, [self._finals(task, method) for task in self.pooled])
+
+    def overall_area(self, method: str) -> Estimate | None:
+        """Interquartile mean of the areas under its learning curves, likewise; None if a run has no curve."""
+        areas = [self._areas(task, method) for task in self.pooled]
+        return _estimate(interquartile_mean, areas) if areas and all(len(area) for area in areas) else None
+
+    def improvement(self, method: str, other: str) -> Estimate:
+        """Probability that a run of a method beats a run of another."""
+        pair = [[self._finals(task, name) for task in self.shared] for name in (method, other)]
+        return _estimate(probability_of_improvement, *pair)
+
+    def profile(self, method: str, thresholds: np.ndarray) -> Curve:
+        """Share of a method's runs that score above each threshold."""
+
+        def statistic(scores: Scores) -> np.ndarray:
+            return performance_profile(scores, thresholds)
+
+        scores = [self._finals(task, method) for task in self.pooled]
+        return Curve(thresholds, statistic(scores), *stratified_bootstrap(statistic, scores, resamples=_DRAWS))
+
+    def rows(self) -> list[TaskRow]:
+        """The final table: task by task, method by method; without those that have no finished run."""
+        keys = [(task, method) for task in self.suite.tasks for method in self.suite.methods]
+        return [self._row(task, method) for task, method in keys if (task, method) in self._runs]
+
+    def curve(self, tasks: Sequence[str], method: str, axis: Axis) -> Curve | None:
+        """A method's learning curve: the mean over the runs of one task, the interquartile mean over several tasks.
+
+        Runs that stopped early keep their last value. None where no run has a curve.
+        """
+        lines = [[_line(run, axis) for run in self._runs.get((task, method), [])] for task in tasks]
+        lines = [[line for line in task if len(line)] for task in lines]
+        if not lines or not all(lines):
+            return None
+        # From where all runs have begun to where the last one ends.
+        start = max(line[0, 0] for task in lines for line in task)
+        grid = np.linspace(start, max(line[-1, 0] for task in lines for line in task), _GRID)
+        scale = [self._scale(task) if len(tasks) > 1 else (0.0, 1.0) for task in tasks]
+        heights = [
+            np.stack([(np.interp(grid, line[:, 0], line[:, 1]) - low) / (high - low) for line in task])
+            for task, (low, high) in zip(lines, scale, strict=True)
+        ]
+        statistic = interquartile_mean if len(tasks) > 1 else mean
+        bands = [_estimate(statistic, [task[:, place] for task in heights], resamples=_DRAWS) for place in range(_GRID)]
+        edges = [(b.value, b.value, b.value) if b.low is None else (b.value, b.low, b.high) for b in bands]
+        return Curve(grid, *np.array(edges, float).T)
+
+    def points(self, task: str, method: str, name: str) -> list[Point]:
+        """All points of one sort of a method's runs on a task."""
+        return [point for run in self._runs.get((task, method), []) for point in run if point.point == name]
+
+    def measure(self, task: str) -> str:
+        """What was measured on a task."""
+        return self._measures.get(task, "success")
+
+    def _row(self, task: str, method: str) -> TaskRow:
+        finals = self.points(task, method, "final")
+        values = np.array([point.value for point in finals])
+        estimate, areas = _estimate(mean, [values]), self._areas(task, method)
+        if len(finals) == 1 and finals[0].measure == "success" and finals[0].episodes:
+            # One run says nothing about other seeds, but its episodes are a sample.
+            interval = wilson_interval(round(finals[0].value * finals[0].episodes), finals[0].episodes)
+            estimate = Estimate(float(values[0]), *interval)
+        cost = [float(np.mean([getattr(point, axis) for point in finals])) for axis in ("env_steps", "seconds")]
+        area = float(np.mean(areas)) if len(areas) else None
+        return TaskRow(task, method, self.measure(task), tuple(map(float, values)), estimate, area, *cost)
+
+    def _scale(self, task: str) -> tuple[float, float]:
+        return (0.0, 1.0) if self.measure(task) == "success" else self.suite.scale.get(task, (0.0, 1.0))
+
+    def _finals(self, task: str, method: str) -> np.ndarray:
+        low, high = self._scale(task)
+        return np.array([(point.value - low) / (high - low) for point in self.points(task, method, "final")])
+
+    def _areas(self, task: str, method: str) -> np.ndarray:
+        """Scaled areas under the runs' curves, from 0 to the longest run of the task; empty if a run has no curve."""
+        ends = [run[-1].env_steps for name in self.suite.methods for run in self._runs.get((task, name), [])]
+        lines = [_line(run, "env_steps") for run in self._runs[task, method]]
+        if not all(map(len, lines)) or not max(ends):
+            return np.zeros(0)
+        low, high = self._scale(task)
+        return np.array(
+            [(area_under_curve(line[:, 0], line[:, 1], 0.0, max(ends)) - low) / (high - low) for line in lines]
+        )
+
+
+def _line(run: Sequence[Point], axis: Axis) -> np.ndarray:
+    """A run's learning curve `[points, 2]`, possibly without points."""
+    return np.array([(getattr(p, axis), p.value) for p in run if p.point == "curve"], float).reshape(-1, 2)
+
+
+def _estimate(statistic: Callable[..., np.ndarray], *scores: Scores, resamples: int = 2000) -> Estimate:
+    value = float(statistic(*scores))
+    if all(len(task) < 2 for method in scores for task in method):
+        return Estimate(value)
+    low, high = stratified_bootstrap(statistic, *scores, resamples=resamples)
+    return Estimate(value, float(low), float(high))

@@ -1,0 +1,61 @@
+"""The kind `steer`: `expertgen run TASK --until expert`, from demonstrations to a steered expert."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+from expertgen.errors import UsageError
+from expertgen.evaluation.results import Results
+from expertgen.pipeline import run as pipeline
+from expertgen.pipeline.inputs import check_inputs
+from expertgen.pipeline.settings import RunConfig, default_settings
+from expertgen.presets import preset
+from expertgen.runs.config import overlay, plain
+from expertgen.runs.metrics import read_metrics
+from expertgen.runs.progress import StageProgress
+from expertgen.suite.table import Point
+from expertgen.tasks.registry import get_task
+
+
+def resolve(settings: dict[str, Any]) -> dict[str, Any]:
+    """All settings of a run up to its expert; `preset` names those to start from.
+
+    Raises:
+        UsageError: for whatever `expertgen run` refuses, and for settings that leave nothing to steer.
+    """
+    for name in ("until", "expert_file"):
+        if name in settings:
+            raise UsageError(f"{name} has no place in a comparison of steering: each run steers an expert of its own")
+    changes = dict(settings)
+    config = default_settings(str(changes["task"]))
+    for group in (preset(str(changes.pop("preset", "default"))), {"until": "expert", "evaluation": {"films": False}}):
+        config = overlay(config, group)
+    config = overlay(config, {**changes, "task": config.task})
+    check_inputs(config, get_task(config.task))
+    return plain(config)
+
+
+def run(settings: dict[str, Any], folder: Path) -> Generator[StageProgress, None, Results]:
+    """Does the run, or the stages that are left of it."""
+    config = overlay(RunConfig(settings["task"]), settings)
+    command = f"expertgen run {config.task} --seed {config.seed} --config {folder / 'config.json'}"
+    return pipeline.run(config, folder, command)
+
+
+def read(settings: dict[str, Any], folder: Path) -> list[Point]:
+    """Success of training episodes, of validations (the better mode of each) and on the held-out episodes.
+
+    Seconds and simulator steps are those of steering; demonstrations and prior are left out.
+    """
+    points = []
+    for row in read_metrics(folder / "expert"):
+        validated = [value for key, value in row.items() if key.startswith("validated_")]
+        at = (int(row["step"]), row["seconds"], "success")
+        if validated:
+            points.append(Point("validation", *at, max(validated), settings["steer"]["validation_episodes"]))
+        elif row.get("updates", 1):  # before the first one it is the prior's success, over few episodes
+            points.append(Point("curve", *at, row["success"], None))
+    expert = Results.load(folder / "results.json").stages["expert"]
+    return [*points, Point("final", expert.env_steps, expert.seconds, "success", expert.success, expert.episodes)]

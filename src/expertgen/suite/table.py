@@ -1,0 +1,78 @@
+"""`results.csv`: every measurement of every member, one a row, for whatever people like to read tables with."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from expertgen.errors import TrainingError
+from expertgen.runs.files import write_text
+
+COLUMNS = ("task", "method", "seed", "point", "env_steps", "seconds", "measure", "value", "episodes")
+
+PointName = Literal["curve", "validation", "final"]
+Measure = Literal["return", "success"]
+
+
+@dataclass(frozen=True)
+class Point:
+    """One measurement of a run.
+
+    Attributes:
+        point: `"final"`, the value of the run, of which there is exactly one; `"curve"`, the course of learning;
+            `"validation"`, what checkpoints were chosen by.
+        env_steps: simulator steps learnt from so far.
+        seconds: wall time of learning so far [s].
+        measure: what `value` is.
+        value: success rate or mean return.
+        episodes: how many it is the mean of; None if that is not known.
+    """
+
+    point: PointName
+    env_steps: int
+    seconds: float
+    measure: Measure
+    value: float
+    episodes: int | None
+
+
+def check_points(points: Iterable[Point]) -> Point:
+    """Returns the final point of a run.
+
+    Raises:
+        TrainingError: if there is not exactly one, or a number is not finite, or a name unknown.
+    """
+    points = list(points)
+    for point in points:
+        known = point.point in get_args(PointName) and point.measure in get_args(Measure)
+        if not known or not math.isfinite(point.value) or not math.isfinite(point.seconds):
+            raise TrainingError(f"the run measured something that is no result: {point}")
+    final = [point for point in points if point.point == "final"]
+    if len(final) != 1:
+        raise TrainingError(f"the run has {len(final)} final values; there must be exactly one")
+    return final[0]
+
+
+def write_table(path: Path, rows: Iterable[tuple[tuple[str, str, int], Iterable[Point]]]) -> None:
+    """Writes the table atomically.
+
+    Args:
+        path: the file.
+        rows: task, method and seed of each run, with what it measured.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for names, points in rows:
+        for point in points:
+            writer.writerow([*names, *map(_cell, vars(point).values())])
+    write_text(path, text.getvalue())
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)

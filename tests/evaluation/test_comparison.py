@@ -1,0 +1,119 @@
+"""Comparisons against hand-computed numbers, scipy and rliable."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from expertgen.errors import UsageError
+from expertgen.evaluation.comparison import (
+    area_under_curve,
+    interquartile_mean,
+    mean,
+    performance_profile,
+    probability_of_improvement,
+    stratified_bootstrap,
+)
+
+
+def scores(seed: int, runs: int = 5, tasks: int = 4, shift: float = 0.0) -> list[np.ndarray]:
+    """Scores with ties, another level for every task."""
+    draw = np.random.default_rng(seed)
+    return [np.round(draw.normal(task + shift, 1.0, runs), 1) for task in range(tasks)]
+
+
+@pytest.mark.parametrize("count", [1, 3, 4, 7, 8, 15, 100])
+def test_interquartile_mean_agrees_with_scipy(count: int):
+    values = np.random.default_rng(count).normal(size=count)
+    assert interquartile_mean([values]) == pytest.approx(stats.trim_mean(values, 0.25))
+
+
+def test_interquartile_mean_by_hand():
+    assert interquartile_mean([np.array([100.0, 2.0]), np.array([4.0, -50.0])]) == 3.0
+    # Unequal numbers of runs are pooled: of 1 to 5 and 90, one is cut at each end.
+    assert interquartile_mean([np.array([1.0, 90.0]), np.array([2.0, 3.0, 4.0, 5.0])]) == 3.5
+
+
+def test_improvement_by_hand():
+    # First task: 2 of 4 pairs are won, one is a tie: 5/8. Second: all are lost.
+    ours, theirs = [np.array([1.0, 3.0]), np.array([0.0])], [np.array([1.0, 2.0]), np.array([5.0, 6.0])]
+    assert probability_of_improvement(ours, theirs) == pytest.approx((0.625 + 0) / 2)
+
+
+def test_improvement_agrees_with_scipy_and_its_mirror():
+    ours, theirs = scores(0), scores(1, runs=7, shift=0.5)
+    expected = [
+        stats.mannwhitneyu(a, b, method="asymptotic").statistic / (len(a) * len(b))
+        for a, b in zip(ours, theirs, strict=True)
+    ]
+    assert probability_of_improvement(ours, theirs) == pytest.approx(np.mean(expected))
+    assert probability_of_improvement(theirs, ours) == pytest.approx(1 - np.mean(expected))
+
+
+def test_profile_by_hand():
+    profile = performance_profile([np.array([0.0, 0.5]), np.array([1.0, 1.0])], np.array([-1.0, 0.0, 0.5, 1.0]))
+    np.testing.assert_allclose(profile, [1.0, 0.75, 0.5, 0.0])
+
+
+def test_area_by_hand():
+    x, y = np.array([10.0, 20.0, 40.0]), np.array([0.0, 1.0, 1.0])
+    assert area_under_curve(x, y, 10, 40) == pytest.approx((5 + 20) / 30)
+    assert area_under_curve(x, y, 0, 60) == pytest.approx((5 + 40) / 60)  # held before the first point, after the last
+    assert area_under_curve(x, y, 12, 15) == pytest.approx(0.35)  # cut inside a piece
+    assert area_under_curve(x[:1], y[:1] + 0.3, 0, 20) == pytest.approx(0.3)
+
+
+def test_area_agrees_with_scipy():
+    from scipy.integrate import trapezoid
+
+    x, y = np.sort(np.random.default_rng(0).random(50)), np.random.default_rng(1).random(50)
+    assert area_under_curve(x, y, x[0], x[-1]) == pytest.approx(trapezoid(y, x) / (x[-1] - x[0]))
+
+
+def test_bootstrap_of_the_mean_agrees_with_scipy():
+    values = np.random.default_rng(0).normal(size=40)
+    low, high = stratified_bootstrap(mean, [values], resamples=4000)
+    expected = stats.bootstrap((values,), np.mean, n_resamples=4000, method="percentile", rng=1).confidence_interval
+    assert (low, high) == pytest.approx((expected.low, expected.high), abs=0.03)
+
+
+def test_bootstrap_never_mixes_tasks():
+    # Every task is certain, so whatever is drawn within the tasks gives the same table; across tasks it would not.
+    certain = [np.full(5, level) for level in (0.1, 0.5, 0.9, 0.2)]
+    assert stratified_bootstrap(mean, certain, resamples=50) == pytest.approx((0.425, 0.425))
+
+
+def test_bootstrap_draws_methods_apart():
+    # The same runs twice: drawn together they would always tie.
+    low, high = stratified_bootstrap(probability_of_improvement, scores(0), scores(0))
+    assert low < 0.45
+    assert high > 0.55
+
+
+def test_bootstrap_is_deterministic_and_needs_runs():
+    assert stratified_bootstrap(interquartile_mean, scores(0), seed=3) == stratified_bootstrap(
+        interquartile_mean, scores(0), seed=3
+    )
+    for empty in ([], [np.zeros(0)], [np.zeros((2, 2))]):
+        with pytest.raises(UsageError, match="at least one run of each"):
+            stratified_bootstrap(interquartile_mean, empty)
+
+
+def test_everything_agrees_with_rliable():
+    library = pytest.importorskip("rliable.library", reason="rliable is not installed")
+    metrics = pytest.importorskip("rliable.metrics", reason="rliable is not installed")
+    ours, theirs = scores(0, runs=8), scores(1, runs=8, shift=0.3)
+    a, b = np.stack(ours, axis=1), np.stack(theirs, axis=1)  # [runs, tasks]
+    assert interquartile_mean(ours) == pytest.approx(metrics.aggregate_iqm(a))
+    assert probability_of_improvement(ours, theirs) == pytest.approx(metrics.probability_of_improvement(a, b))
+    thresholds = np.linspace(-2, 5, 15)
+    profile, _ = library.create_performance_profile({"ours": a}, thresholds, reps=2)
+    np.testing.assert_allclose(performance_profile(ours, thresholds), profile["ours"])
+    for statistic, reference, ours_given, given in (
+        (interquartile_mean, metrics.aggregate_iqm, (ours,), a),
+        (probability_of_improvement, metrics.probability_of_improvement, (ours, theirs), (a, b)),
+    ):
+        _, intervals = library.get_interval_estimates(
+            {"x": given}, lambda *x, f=reference: np.array([f(*x)]), reps=1000, random_state=np.random.RandomState(0)
+        )
+        low, high = stratified_bootstrap(statistic, *ours_given)
+        np.testing.assert_allclose([low, high], intervals["x"][:, 0], atol=0.06)

@@ -1,0 +1,180 @@
+"""The page of a suite and its numbers, and how steering is read."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from expertgen.errors import FileError
+from expertgen.runs.files import write_json
+from expertgen.suite import kinds, steering
+from expertgen.suite.analysis import Analysis
+from expertgen.suite.member import write_result
+from expertgen.suite.plan import members, suite_from
+from expertgen.suite.report import write_suite_report
+from expertgen.suite.runner import Standing, member_folder
+from expertgen.suite.table import Point
+from tests.reporting.fixture import make_run
+from tests.reporting.test_report import Page
+from tests.suite.toy import KIND
+
+pytest.importorskip("matplotlib", reason="the extra 'report' is not installed")
+pytest.importorskip("jinja2", reason="the extra 'report' is not installed")
+
+SUITE = {
+    "name": "toys",
+    "tasks": ["toy-a", "toy-return"],
+    "methods": {name: {"kind": "toy"} for name in ("good", "fair", "absent")},
+    "seeds": [0, 1],
+    "scale": {"toy-return": [100, 300]},
+}
+FINALS = {
+    ("toy-a", "good"): (0.8, 1.0),
+    ("toy-a", "fair"): (0.2, 0.8),
+    ("toy-return", "good"): (300.0, 340.0),
+    ("toy-return", "fair"): (100.0, 200.0),
+}
+
+
+@pytest.fixture(autouse=True)
+def toy(monkeypatch):
+    monkeypatch.setitem(kinds.KINDS, "toy", KIND)
+
+
+def measured(task: str, method: str, seed: int) -> list[Point]:
+    """A run that learns for 10, 20, 30 steps, and stops there or goes on to 60."""
+    final, measure = FINALS[task, method][seed], "return" if "return" in task else "success"
+    heights = [(10, 0.0), (20, final / 2), (30, final)] + [(60, final)] * seed
+    curve = [Point("curve", x, x / 10, measure, y, None) for x, y in heights]
+    return [*curve, Point("final", heights[-1][0], 6.0, measure, final, 10)]
+
+
+def standings(suite):
+    return {
+        str(m): Standing(m, "done", points=tuple(measured(m.task, m.method, m.seed)))
+        for m in members(suite)
+        if m.method != "absent"
+    }
+
+
+@pytest.fixture
+def analysis():
+    suite = suite_from(SUITE, "")
+    return Analysis(suite, standings(suite))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    suite = suite_from(SUITE, "")
+    about = {"command": "expertgen suite <toys>", "machine": {"cores": 2, "cpu": "x"}, "versions": {"torch": "2"}}
+    write_json(tmp_path / "suite.json", {"suite": suite.to_json()} | about)
+    for member in members(suite):
+        place = member_folder(tmp_path, member)
+        if member.method != "absent":
+            write_result(place / "result.json", member, measured(member.task, member.method, member.seed))
+        elif member.seed == 0:
+            write_json(place / "failure.json", {"error": "ValueError: <broke>", "log": "log.txt", "exit_code": 1})
+    return tmp_path
+
+
+def test_a_method_without_runs_is_left_out(analysis):
+    assert analysis.methods == ["good", "fair"]
+    assert analysis.shared == analysis.pooled == ["toy-a", "toy-return"]
+
+
+def test_overall_by_hand(analysis):
+    # Scaled: 0.8, 1 and (300 - 100) / 200 = 1, 1.2; of four, one is cut at each end.
+    assert analysis.overall("good").value == pytest.approx(1.0)
+    assert analysis.overall("fair").value == pytest.approx((0.2 + 0.5) / 2)
+
+
+def test_improvement_by_hand(analysis):
+    # toy-a: 0.8 ties with 0.8 and beats 0.2, 1.0 beats both: 3.5 of 4. toy-return: all.
+    assert analysis.improvement("good", "fair").value == pytest.approx((3.5 / 4 + 1) / 2)
+    assert analysis.improvement("good", "fair").high <= 1
+
+
+def test_rows_and_areas_by_hand(analysis):
+    row = next(row for row in analysis.rows() if (row.task, row.method) == ("toy-a", "good"))
+    assert row.values == (0.8, 1.0)
+    assert row.estimate.value == pytest.approx(0.9)
+    assert (row.estimate.low, row.estimate.high) == (0.8, 1.0)
+    # 0 until 10, up to the final value at 30, there until 60: 40 of 60 steps.
+    assert row.area == pytest.approx(0.9 * 40 / 60)
+
+
+def test_curves_by_hand(analysis):
+    curve = analysis.curve(["toy-a"], "good", "env_steps")
+    assert (curve.x[0], curve.x[-1]) == (10, 60)
+    assert np.interp(20, curve.x, curve.middle) == pytest.approx(0.45, abs=0.01)
+    assert (curve.low[-1], curve.middle[-1], curve.high[-1]) == pytest.approx((0.8, 0.9, 1.0))
+    both = analysis.curve(["toy-a", "toy-return"], "good", "seconds")
+    assert both.x[-1] == 6
+    assert both.middle[-1] == pytest.approx(1.0)
+    assert analysis.curve(["toy-a"], "absent", "seconds") is None
+
+
+def test_one_seed_has_the_interval_of_its_episodes():
+    suite = suite_from(SUITE | {"seeds": [1]}, "")
+    analysis = Analysis(suite, standings(suite))
+    good, fair = analysis.rows()[:2]
+    assert (good.estimate.low, good.estimate.high) == pytest.approx((0.722, 1.0), abs=1e-3)  # Wilson, 10 of 10
+    assert (fair.estimate.low, fair.estimate.high) == pytest.approx((0.490, 0.943), abs=1e-3)  # and 8 of 10
+    assert analysis.improvement("good", "fair").low is None
+
+
+def test_returns_without_a_scale_are_not_pooled():
+    suite = suite_from(SUITE | {"scale": {}}, "")
+    analysis = Analysis(suite, standings(suite))
+    assert analysis.pooled == ["toy-a"]
+    assert analysis.shared == ["toy-a", "toy-return"]
+
+
+def test_page_has_everything_loads_nothing_and_is_the_same_every_time(folder):
+    path = write_suite_report(folder)
+    first = path.read_bytes()
+    page = Page(path)
+    assert write_suite_report(folder).read_bytes() == first  # the same every time
+    assert b"#0a0b" not in first  # colours are the page's own
+    assert page.headings == [
+        "All tasks together",
+        "Who beats whom",
+        "Learning, all tasks together",
+        "Learning, each task",
+        "Final values",
+        "Failed runs",
+        "Do it again",
+        "Glossary",
+    ]
+    for words in ("good scores 100%", "0.94", "ValueError: <broke>", "members/toy-a/absent/0/log.txt", "300, 340"):
+        assert words in page.text, words
+    assert "expertgen suite <toys>" in page.text
+    assert page.tags.isdisjoint({"script", "link", "iframe", "object", "embed", "base"})
+    assert all(address.startswith("#") for address in page.addresses)
+    assert len(page.ids) == len(set(page.ids))
+
+
+def test_a_suite_without_a_finished_run_has_a_page(folder):
+    for path in folder.rglob("result.json"):
+        path.unlink()
+    page = Page(write_suite_report(folder))
+    assert "No run of this suite has finished yet." in page.text
+    assert page.headings == ["Failed runs", "Do it again", "Glossary"]
+
+
+def test_what_is_no_suite_is_refused(tmp_path):
+    with pytest.raises(FileError, match=r"no suite\.json"):
+        write_suite_report(tmp_path)
+    (tmp_path / "suite.json").write_text("[]")
+    with pytest.raises(FileError, match="not what a suite wrote"):
+        write_suite_report(tmp_path)
+
+
+def test_steering_is_read_from_its_run_folder(tmp_path):
+    points = steering.read({"steer": {"validation_episodes": 128}}, make_run(tmp_path))
+    final = points[-1]
+    assert (final.point, final.env_steps, final.value, final.episodes) == ("final", 214_307, 251 / 256, 256)
+    assert {point.episodes for point in points if point.point == "validation"} == {128}
+    curve = [point for point in points if point.point == "curve"]
+    assert len(curve) > 20
+    assert all(a.env_steps < b.env_steps for a, b in itertools.pairwise(curve))

@@ -1,0 +1,52 @@
+"""The core alone: without what the extras bring, all that does not need it works, and the rest names the extra."""
+
+import json
+import os
+import subprocess
+import sys
+
+CORE = """
+import json, sys
+
+for name in ("mujoco", "metaworld", "imageio", "imageio_ffmpeg", "jinja2", "tensorboard"):
+    sys.modules[name] = None  # importing it raises an ImportError
+
+from expertgen.cli import main
+
+print([main(words) for words in json.loads(sys.argv[1])])
+"""
+
+PROGRAM = """
+class Program:
+    def reset(self, seed): pass
+    def act(self, observation): return [0.5, 0.5, 0.5, 0.5]
+"""
+
+NAMED = "pip install 'expertgen[vision]'"
+
+
+def test_without_extras(tmp_path):
+    (tmp_path / "program.py").write_text(PROGRAM)
+    own = ["--program", "program.py"]
+    commands = [
+        ["tasks"],
+        ["doctor"],
+        ["demos", "collect", "reach", *own, "--episodes", "2"],
+        ["demos", "collect", "reach", "--out", "scripted.h5"],
+        ["run", "reach", *own],
+        ["distill", "reach", *own],
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", CORE, json.dumps(commands)],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(os.path.abspath(folder) for folder in sys.path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "[0, 0, 0, 2, 2, 2]"
+    errors = done.stderr.splitlines()
+    assert len(errors) == 3
+    assert all(NAMED in line for line in errors)
+    assert {path.name for path in tmp_path.iterdir()} == {"program.py", "demos"}

@@ -1,0 +1,40 @@
+"""Published numbers are those of the committed tables."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+BENCHMARKS = ROOT / "benchmarks"
+
+
+def load(path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Imports a script of the folder `benchmarks`, which finds its neighbours as when it is run."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    spec = importlib.util.spec_from_file_location(f"benchmarks_{path.stem}", path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, spec.name, module)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_page_of_results_shows_what_the_tables_hold(monkeypatch):
+    tables = load(BENCHMARKS / "tables.py", monkeypatch)
+    page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8").splitlines()
+    for table in (tables.steering(), tables.fresh(), tables.students("students.csv"), tables.students("depth.csv")):
+        missing = [line for line in table.splitlines() if line not in page]
+        assert not missing, "python benchmarks/tables.py prints what docs/results.md should show"
+
+
+@pytest.mark.parametrize("path", sorted(BENCHMARKS.glob("*.py")), ids=lambda path: path.stem)
+def test_benchmarks_can_be_imported(path, monkeypatch):
+    if path.stem == "peer":
+        pytest.importorskip("stable_baselines3")
+        pytest.importorskip("diffusers")
+    load(path, monkeypatch)
