@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from expertgen.runs.progress import StageProgress
-from expertgen.suite import steering
+from expertgen.suite import mbrl, steering
 from expertgen.suite.table import Point
 
 Settings = dict[str, Any]
@@ -32,5 +32,8 @@ class Kind:
     read: Callable[[Settings, Path], list[Point]]
 
 
-KINDS: dict[str, Kind] = {"steer": Kind(steering.resolve, steering.run, steering.read)}
+KINDS: dict[str, Kind] = {
+    "steer": Kind(steering.resolve, steering.run, steering.read),
+    "mbrl": Kind(mbrl.resolve, mbrl.run, mbrl.read),
+}
 """All kinds, by the name that suite files use."""
