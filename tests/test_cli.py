@@ -57,6 +57,10 @@ REFUSED = {
     "mbrl, planner": (["mbrl", "hopper", "--planner.horizon", "0"], "planner.horizon must be at least 1, not 0"),
     "mbrl, long rollouts": (["mbrl", "hopper", "--mbpo.model-capacity", "999"], "15000 rollouts of 15 steps are more"),
     "mbrl, unknown setting in file": (["mbrl", "hopper", "--config", "text.yaml"], "unknown setting 'steer'"),
+    "mbrl, discrete actions": (
+        ["mbrl", "tests.mbrl.toy:CART", "--termination", "learned"],
+        "task 'toy-cart' needs a bounded continuous action space, got Discrete(2)",
+    ),
     "mbrl, resume nothing": (["mbrl", "--resume", "nowhere"], "it is not a run folder"),
     "no demos action": (["demos"], "expertgen demos takes one of"),
     "not HDF5": (["demos", "show", "text.yaml"], "text.yaml"),

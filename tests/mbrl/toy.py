@@ -24,6 +24,11 @@ TASK = replace(
     point_task(horizon=10), id="toy-hold", simulator="tests.mbrl.toy:HoldEnv", observation_size=2, success="", fields=()
 )
 
+CART = replace(
+    TASK, id="toy-cart", simulator="gymnasium", simulator_id="CartPole-v1", observation_size=4, action_names=("push",)
+)
+"""A task whose actions are discrete."""
+
 
 class HoldEnv(TaskEnv):
     """A point that starts within 1 of the origin in both directions; it is lost where it comes to 1.2."""
