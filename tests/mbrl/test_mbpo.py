@@ -94,9 +94,9 @@ def test_only_the_tasks_own_end_stops_the_bootstrap(tmp_path, monkeypatch):
     seen = []
     update = ReturnSacAgent.update
 
-    def spy(self, batch):
+    def spy(self, batch, policy=True):
         seen.append(copy.deepcopy(batch))
-        return update(self, batch)
+        return update(self, batch, policy)
 
     monkeypatch.setattr(ReturnSacAgent, "update", spy)
     run(tmp_path)

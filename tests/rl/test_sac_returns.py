@@ -1,5 +1,6 @@
 """Soft actor-critic for returns: one update by hand, the losses of Stable-Baselines3, a toy, the same bits again."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 from unittest.mock import MagicMock
 
@@ -13,6 +14,8 @@ from expertgen.rl.sac_returns import ReturnSacAgent, ReturnSacConfig
 from expertgen.runs.checkpoint import load_checkpoint, save_checkpoint
 
 SMALL = ReturnSacConfig(width=16, depth=2, temperature=0.1)
+FROZEN = replace(SMALL, learning_rate=1e-12)
+"""The critics that the policy sees are those before their step."""
 
 
 def make_agent(config=SMALL, seed=0, observation_size=3, action_size=2):
@@ -37,7 +40,7 @@ def constant_critic(critic, *values):
 
 @pytest.mark.parametrize("discount", [0.0, 0.5])
 def test_target_and_losses_by_hand(discount):
-    agent, rows = make_agent(), 4000
+    agent, rows = make_agent(FROZEN), 4000
     agent.reward_scale.fill_(2.0)
     constant_critic(agent.critic, 3.0, 5.0)
     constant_critic(agent.target_critic, 10.0, 8.0)
@@ -56,7 +59,7 @@ def test_target_and_losses_by_hand(discount):
 
 
 def test_losses_and_gradients_are_those_of_stable_baselines(monkeypatch):
-    agent, batch = make_agent(), random_batch()
+    agent, batch = make_agent(FROZEN), random_batch()
     draw = torch.Generator().manual_seed(1)
     next_normal, normal = torch.randn(2, 32, 2, generator=draw)
 
@@ -118,6 +121,17 @@ def test_losses_and_gradients_are_those_of_stable_baselines(monkeypatch):
     ):
         for parameter, gradient in zip(ours, theirs, strict=True):
             torch.testing.assert_close(parameter.grad, gradient, rtol=2e-2, atol=1e-4)
+
+
+def test_critics_can_step_without_the_policy():
+    agent = make_agent()
+    before = {name: tensor.clone() for name, tensor in agent.state().items()}
+    health = agent.update(random_batch(), policy=False)
+    assert set(health) == {"critic_loss", "q", "td_error"}
+    after = agent.state()
+    moved = {name.partition(".")[0] for name in before if not torch.equal(before[name], after[name])}
+    assert moved == {"critic", "target_critic"}
+    assert set(agent.update(random_batch())) == {*health, "actor_loss", "entropy", "temperature"}
 
 
 def test_scales_of_observations_and_rewards():

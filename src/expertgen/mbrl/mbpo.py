@@ -6,7 +6,8 @@
             every F steps: weigh D_env for the present policy, train the model on it          (learning.py)
                            draw M states of D_env, let the policy act k steps in the model, add to D_model
             act in the environment, add to D_env
-            for G updates: soft actor-critic on a batch of D_model and a little of D_env
+            for G updates: soft actor-critic on a batch of D_model and a little of D_env; the policy steps
+                           only at some of them
         evaluate
 
 With uniform weights this is MBPO. The weights enter at both places where D_env is used for the model: its training, and
@@ -21,6 +22,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import defaultdict
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -70,7 +72,9 @@ class MbpoConfig:
     model_capacity: int = 1_000_000
     """Imagined transitions kept at most."""
     updates_per_step: int = 20
-    """Gradient steps of the agent for each step in the environment."""
+    """Gradient steps of the critics for each step in the environment."""
+    policy_every: int = 1
+    """Of so many of them, the last is followed by one of the policy."""
     batch_size: int = 256
     """Transitions of a gradient step."""
     real_ratio: float = 0.05
@@ -92,6 +96,7 @@ class MbpoConfig:
             "retain_epochs",
             "model_capacity",
             "updates_per_step",
+            "policy_every",
             "batch_size",
             "evaluation_episodes",
         ):
@@ -101,6 +106,10 @@ class MbpoConfig:
             raise UsageError(
                 f"mbpo.exploration_steps ({self.exploration_steps}) must be less than mbpo.env_steps "
                 f"({self.env_steps}), or nothing is ever learnt"
+            )
+        if self.updates_per_step % self.policy_every:
+            raise UsageError(
+                f"mbpo.policy_every ({self.policy_every}) must divide mbpo.updates_per_step ({self.updates_per_step})"
             )
         if not 0 <= self.real_ratio < 1:
             raise UsageError(f"mbpo.real_ratio must lie in [0, 1), not {self.real_ratio}")
@@ -208,7 +217,8 @@ class _Run:
     def epoch(self, writer: MetricsWriter) -> Generator[StageProgress, None, None]:
         """E steps in the environment, and all learning that belongs to them."""
         config, learner = self.config, self.learner
-        start, row, sums, learned = time.monotonic() - self.seconds, {}, {}, 0
+        start, row = time.monotonic() - self.seconds, {}
+        health: defaultdict[str, list[Tensor]] = defaultdict(list)
         steps = min(config.epoch_steps, config.env_steps - self.env_steps)
         draw = self._seed_streams()
         with closing(make_env(self.task, 1)) as env:
@@ -219,16 +229,16 @@ class _Run:
                 action = self.actor.act(real.observation)
                 learner.add(*real.step(action, last=step == steps - 1))
                 self.env_steps += 1
-                for batch in self._batches(draw):
-                    health = self._update(batch)
-                    sums = {name: sums.get(name, 0.0) + value for name, value in health.items()}
-                    learned += 1
+                for update, batch in enumerate(self._batches(draw), 1):
+                    figures = self._update(batch, policy=update % config.policy_every == 0)
+                    for name, value in figures.items():
+                        health[name].append(value)
+                    self.updates += 1
                 if (step + 1) % config.model_every == 0 or step == steps - 1:
-                    self.updates += learned
                     self.seconds = time.monotonic() - start
-                    means = {name: float(value) / learned for name, value in sums.items()}
+                    means = {name: float(torch.stack(values).mean()) for name, values in health.items()}
                     writer.write(self._counts() | means | row)
-                    sums, learned = {}, 0
+                    health.clear()
                 if (step + 1) % 50 == 0 or step == steps - 1:
                     yield self._progress()
         learner.check(steps)
@@ -305,10 +315,10 @@ class _Run:
         for i in range(config.updates_per_step):
             yield Batch(**{name: column[i] for name, column in columns.items()})
 
-    def _update(self, batch: Batch) -> dict[str, Tensor]:
-        """One gradient step of the agent (TrainingError if a loss is not finite)."""
-        health = self.agent.update(batch)
-        for name in ("critic_loss", "actor_loss"):
+    def _update(self, batch: Batch, policy: bool) -> dict[str, Tensor]:
+        """One gradient step of the critics, and of the policy (TrainingError if a loss is not finite)."""
+        health = self.agent.update(batch, policy)
+        for name in health.keys() & {"critic_loss", "actor_loss"}:
             if not math.isfinite(health[name]):
                 dump = self.folder / "bad_batch.safetensors"
                 save_checkpoint(dump, "bad-batch", 1, vars(batch), {"env_steps": self.env_steps, "metric": name})

@@ -6,15 +6,16 @@ from typing import Any
 
 _LOCOMOTION = {"agent": {"width": 256}, "training": {"max_steps": 600}}
 _FAST: dict[str, Any] = {
-    "agent": {"width": 128},
+    "agent": {"width": 128, "learning_rate": 1e-3},
+    "model": {"width": 128, "depth": 3},
     "training": {"max_steps": 400},
     "mbpo": {
-        "env_steps": 10_000,
+        "env_steps": 6_000,
         "exploration_steps": 500,
         "epoch_steps": 500,
         "rollout_starts": 10_000,
-        "updates_per_step": 10,
-        "evaluation_episodes": 5,
+        "updates_per_step": 5,
+        "evaluation_episodes": 10,
     },
 }
 

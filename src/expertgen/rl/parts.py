@@ -20,13 +20,15 @@ def differentiate(loss: Tensor, module: nn.Module) -> None:
 
 
 def agent_state(
-    modules: Mapping[str, nn.Module], numbers: Mapping[str, Tensor], optimizer: torch.optim.Optimizer
+    modules: Mapping[str, nn.Module], numbers: Mapping[str, Tensor], optimizers: Mapping[str, torch.optim.Optimizer]
 ) -> dict[str, Tensor]:
     """Everything that an agent's learning continues from, as named tensors."""
     tensors = {name: number.detach() for name, number in numbers.items()}
     for name, module in modules.items():
         tensors |= with_prefix(name, module.state_dict())
-    return tensors | with_prefix("optimizer", optimizer_tensors(optimizer))
+    for name, optimizer in optimizers.items():
+        tensors |= with_prefix(name, optimizer_tensors(optimizer))
+    return tensors
 
 
 @torch.no_grad()
@@ -35,7 +37,7 @@ def load_agent_state(
     path: Path,
     modules: Mapping[str, nn.Module],
     numbers: Mapping[str, Tensor],
-    optimizer: torch.optim.Optimizer,
+    optimizers: Mapping[str, torch.optim.Optimizer],
 ) -> None:
     """Restores what `agent_state` gave.
 
@@ -48,4 +50,5 @@ def load_agent_state(
         if name not in tensors:
             raise FileError(f"{path}: tensor {name!r} is missing")
         number.copy_(tensors[name])
-    load_optimizer(optimizer, without_prefix("optimizer", tensors))
+    for name, optimizer in optimizers.items():
+        load_optimizer(optimizer, without_prefix(name, tensors))

@@ -164,7 +164,7 @@ class SacAgent:
 
     def state(self) -> dict[str, Tensor]:
         """Everything that learning continues from, as named tensors."""
-        return agent_state(self._modules(), {"log_temperature": self.log_temperature}, self.optimizer)
+        return agent_state(self._modules(), {"log_temperature": self.log_temperature}, {"optimizer": self.optimizer})
 
     def load_state(self, tensors: Mapping[str, Tensor], path: Path) -> None:
         """Restores `state`.
@@ -173,7 +173,7 @@ class SacAgent:
             FileError: naming `path`, if a tensor is missing or of another shape.
         """
         numbers = {"log_temperature": self.log_temperature}
-        load_agent_state(tensors, path, self._modules(), numbers, self.optimizer)
+        load_agent_state(tensors, path, self._modules(), numbers, {"optimizer": self.optimizer})
 
     def _modules(self) -> dict[str, torch.nn.Module]:
         return {

@@ -124,11 +124,11 @@ class ReturnSacAgent:
         self.log_temperature = torch.tensor(config.temperature, device=device).log().requires_grad_()
         self.reward_scale = torch.ones((), device=device)
         self.target_entropy = config.target_entropy * action_size
-        self.optimizer = torch.optim.Adam(
-            [*self.critic.parameters(), *self.policy.parameters(), self.log_temperature],
-            config.learning_rate,
-            fused=True,
-        )
+        parts = {"critic": self.critic.parameters(), "policy": [*self.policy.parameters(), self.log_temperature]}
+        self._optimizers = {
+            f"{name}_optimizer": torch.optim.Adam(part, config.learning_rate, fused=True)
+            for name, part in parts.items()
+        }
 
     def fit_observation_scale(self, observation: Float[Tensor, "rows observation"]) -> None:
         """Standardises observations by these rows from now on."""
@@ -152,45 +152,54 @@ class ReturnSacAgent:
             return self.policy.distribution(observation)[0].tanh()
         return self.policy.sample(observation, self.generator)
 
-    def update(self, batch: Batch) -> dict[str, Tensor]:
-        """One gradient step of critics, policy and temperature.
+    def update(self, batch: Batch, policy: bool = True) -> dict[str, Tensor]:
+        """One gradient step of the critics, then, if wanted, one of policy and temperature.
+
+        Args:
+            batch: rows of both steps.
+            policy: step the policy, too; most of what a policy learns, it learns from a fraction of the critics' steps.
 
         Returns:
-            health metrics as detached scalars: `critic_loss`, `actor_loss`, `q` (mean value on the batch, in the unit
-            of rewards), `td_error` (mean absolute, likewise), `entropy` (of the policy, per action dimension),
-            `temperature` (for rewards divided by their scale).
+            health metrics as detached scalars: `critic_loss`, `q` (mean value on the batch, in the unit of rewards),
+            `td_error` (mean absolute, likewise) and, where the policy steps, `actor_loss`, `entropy` (of the policy,
+            per action dimension), `temperature` (for rewards divided by their scale).
         """
-        observation, next_observation = map(self.policy.normalizer, (batch.observation, batch.next_observation))
-        temperature = self.log_temperature.detach().exp()
+        observation = self.policy.normalizer(batch.observation)
+        health = self._update_critics(observation, batch)
+        return health | self._update_policy(observation) if policy else health
 
-        # Critics, eq. 5 and 6: squared error against the soft value of the next state.
+    def _update_critics(self, observation: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """Equations 5 and 6: squared error against the soft value of the next state."""
         with torch.no_grad():
-            next_action, next_log_density = self.policy.actor.sample(next_observation, self._normal(len(batch.reward)))
-            next_value = self.target_critic(next_observation, next_action).amin(dim=0) - temperature * next_log_density
-            target = batch.reward / self.reward_scale + batch.discount * next_value
+            next_observation = self.policy.normalizer(batch.next_observation)
+            next_action, next_log_density = self.policy.actor.sample(next_observation, self._normal(len(observation)))
+            next_value = self.target_critic(next_observation, next_action).amin(dim=0)
+            soft_value = next_value - self.log_temperature.exp() * next_log_density
+            target = batch.reward / self.reward_scale + batch.discount * soft_value
         values = self.critic(observation, batch.action)
-        critic_loss = (values - target).square().mean()
-        differentiate(critic_loss, self.critic)
+        loss = (values - target).square().mean()
+        differentiate(loss, self.critic)
+        self._optimizers["critic_optimizer"].step()
+        update_average(self.target_critic, self.critic, self.config.target_rate)
+        values = values.detach()
+        error = (values - target).abs().mean()
+        return {
+            "critic_loss": loss.detach(),
+            "q": values.mean() * self.reward_scale,
+            "td_error": error * self.reward_scale,
+        }
 
-        # Policy, eq. 9.
-        action, log_density = self.policy.actor.sample(observation, self._normal(len(batch.reward)))
-        actor_loss = (temperature * log_density - self.critic(observation, action).amin(dim=0)).mean()
-        differentiate(actor_loss, self.policy)
-
-        # Temperature, eq. 18 (for its logarithm): raise it while the policy's entropy is below the target.
+    def _update_policy(self, observation: Tensor) -> dict[str, Tensor]:
+        """Equation 9 for the policy, and 18, by the logarithm, for the temperature."""
+        temperature = self.log_temperature.detach().exp()
+        action, log_density = self.policy.actor.sample(observation, self._normal(len(observation)))
+        loss = (temperature * log_density - self.critic(observation, action).amin(dim=0)).mean()
+        differentiate(loss, self.policy)
+        # The temperature rises while the policy's entropy is below the target.
         entropy = -log_density.detach().mean()
         self.log_temperature.grad = entropy - self.target_entropy
-
-        self.optimizer.step()
-        update_average(self.target_critic, self.critic, self.config.target_rate)
-        return {
-            "critic_loss": critic_loss.detach(),
-            "actor_loss": actor_loss.detach(),
-            "q": values.detach().mean() * self.reward_scale,
-            "td_error": (values.detach() - target).abs().mean() * self.reward_scale,
-            "entropy": entropy / self.action_size,
-            "temperature": temperature,
-        }
+        self._optimizers["policy_optimizer"].step()
+        return {"actor_loss": loss.detach(), "entropy": entropy / self.action_size, "temperature": temperature}
 
     def values(self, observation: Float[Tensor, "batch observation"]) -> Float[Tensor, "critics batch"]:
         """Each critic's value of the policy's mode, in the unit of rewards; differentiable by the observation."""
@@ -204,7 +213,7 @@ class ReturnSacAgent:
 
     def state(self) -> dict[str, Tensor]:
         """Everything that learning continues from, as named tensors."""
-        return agent_state(self._modules(), self._numbers(), self.optimizer)
+        return agent_state(self._modules(), self._numbers(), self._optimizers)
 
     def load_state(self, tensors: Mapping[str, Tensor], path: Path) -> None:
         """Restores `state`.
@@ -212,7 +221,7 @@ class ReturnSacAgent:
         Raises:
             FileError: naming `path`, if a tensor is missing or of another shape.
         """
-        load_agent_state(tensors, path, self._modules(), self._numbers(), self.optimizer)
+        load_agent_state(tensors, path, self._modules(), self._numbers(), self._optimizers)
 
     def _modules(self) -> dict[str, nn.Module]:
         return {"policy": self.policy, "critic": self.critic, "target_critic": self.target_critic}
