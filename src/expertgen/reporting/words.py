@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from expertgen.evaluation.evaluate import Evaluation
@@ -64,6 +65,12 @@ def count(number: float) -> str:
         if number >= size:
             return f"{number / size:.3g}{_NARROW}{unit}"
     return f"{number:.3g}"
+
+
+def figure(value: float) -> str:
+    """A number that may have any size, with four digits: `9359.6` → `"9,360"`, `-4.21356` → `"-4.214"`."""
+    digits = 0 if not value else 3 - math.floor(math.log10(abs(value)))
+    return f"{value:,.{min(max(digits, 0), 9)}f}"
 
 
 def memory(megabytes: float) -> str:
