@@ -15,6 +15,9 @@ from typing import Any
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from expertgen.reporting.words import count
 
 WIDE, NARROW = 3.3, 2.75
 """Widths of figures that stand two and three in a row [inches]: near enough that their letters look alike, both where
@@ -71,6 +74,24 @@ def chart(width: float, height: float) -> Iterator[tuple[Figure, Axes]]:
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
         yield figure, figure.subplots()
+
+
+def x_axis(axes: Axes, end: float, seconds: bool = False, ticks: int = 5) -> None:
+    """Makes the horizontal axis begin at 0 and say its numbers shortly.
+
+    Args:
+        axes: what is drawn on.
+        end: where the data end.
+        seconds: whether it is a time, to be told in minutes where it is long; a count otherwise.
+        ticks: how many at most.
+    """
+    axes.set_xlim(0, end * 1.03)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _time(value, end) if seconds else count(value)))
+    axes.xaxis.set_major_locator(MaxNLocator(ticks, steps=[1, 2, 3, 5, 6, 10] if seconds else None))
+
+
+def _time(seconds: float, end: float) -> str:
+    return f"{seconds:g} s" if end < 180 else f"{seconds / 60:g} min"
 
 
 def inline_svg(figure: Figure, name: str, description: str) -> str:

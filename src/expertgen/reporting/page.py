@@ -34,7 +34,7 @@ def load_template(name: str, package: str = "expertgen.reporting", style: str | 
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for word in (words.percent, words.duration, words.count, words.optional, words.interval, words.memory):
+    for word in (words.percent, words.duration, words.count, words.figure, words.optional, words.interval, words.memory):
         environment.filters[word.__name__] = word
     sheets = [files(__package__) / "report.css", *([files(package) / style] if style else [])]
     environment.globals["style"] = "".join(sheet.read_text(encoding="utf-8") for sheet in sheets)

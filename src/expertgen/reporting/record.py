@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,6 +93,11 @@ def read_object(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise FileError(f"{path} holds no JSON object")
     return value
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value of a log is a finite number."""
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def _clips(folder: Path) -> list[Clip]:
