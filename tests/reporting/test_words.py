@@ -116,7 +116,16 @@ def test_results_table_fits_eighty_columns():
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0, "0"), (9359.6, "9,360"), (123_456.7, "123,457"), (-4.21356, "-4.214"), (0.012345, "0.01235"), (100, "100.0")],
+    [
+        (0, "0"),
+        (9359.6, "9,360"),
+        (123_456.7, "123,457"),
+        (-4.21356, "-4.214"),
+        (0.012345, "0.01235"),
+        (0.00001234, "1.2e-05"),
+        (100.0, "100"),
+    ],
 )
 def test_figures_have_four_digits(value: float, text: str):
     assert figure(value) == text
+    assert figure(19.96, digits=2) == "20"

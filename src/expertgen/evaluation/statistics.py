@@ -1,4 +1,4 @@
-"""Uncertainty of success rates and returns within one run (episodes) and between two policies; `comparison` has several runs."""
+"""Uncertainty of success rates and returns within one run, and between two policies; `comparison` has several runs."""
 
 from __future__ import annotations
 

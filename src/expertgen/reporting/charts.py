@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Circle
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator, PercentFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, MultipleLocator, NullLocator, PercentFormatter
 
 from expertgen.evaluation.evaluate import Evaluation
 from expertgen.reporting.figures import COLORS, NARROW, WIDE, chart, inline_svg, x_axis
@@ -133,7 +133,7 @@ def lines_chart(
         title: what to call them.
         over: what the rows' `"step"` counts.
         width: `WIDE` or `NARROW` [inches].
-        log: whether the vertical axis is logarithmic.
+        log: whether the vertical axis is logarithmic where values differ more than tenfold.
         reference: a value to mark, and what it is.
     """
     drawn = {line: points for line in lines if len(points := series(rows, "step", line.key)) > 1}
@@ -149,13 +149,15 @@ def lines_chart(
         end = max(float(points[-1, 0]) for points in drawn.values())
         x_axis(axes, end, ticks=4)
         if reference is not None:
-            _mark(axes, end, *reference, "muted", left=2)
+            ends = np.concatenate([points[-len(points) // 4 :, 1] for points in drawn.values()])
+            axes.margins(y=0.14)
+            _mark(axes, end, *reference, "muted", left=2, below=bool(np.median(ends) > reference[0]))
+        axes.yaxis.set_major_locator(MaxNLocator(4))
         if log:
             _logarithmic(axes, np.concatenate([points[:, 1] for points in drawn.values()]))
-        else:
-            axes.yaxis.set_major_locator(MaxNLocator(4))
         if {line.key for line in drawn} <= _SHARES:
             axes.set_ylim(-0.02, 1.04)
+            axes.yaxis.set_major_locator(MultipleLocator(0.25))
             axes.yaxis.set_major_formatter(PercentFormatter(1.0))
         if len(lines) > 1:
             figure.legend(loc="outside lower center", ncols=2, fontsize=7, labelcolor=COLORS["muted"], handlelength=1.6)
@@ -163,18 +165,21 @@ def lines_chart(
         return inline_svg(figure, name, f"{title} over {over}")
 
 
-def _mark(axes: Axes, end: float, value: float, label: str, color: str, left: float) -> None:
-    """A dotted line at a value, with its name at the right end, `left` points from it."""
+def _mark(axes: Axes, end: float, value: float, label: str, color: str, left: float, below: bool = False) -> None:
+    """A dotted line at a value, with its name above or below its right end, `left` points from it."""
     axes.axhline(value, color=COLORS[color], linewidth=1.2, linestyle=(0, (1, 1.5)))
-    place = {"xytext": (-left, 2), "textcoords": "offset points", "ha": "right", "va": "bottom", "fontsize": 7}
-    axes.annotate(label, (end, value), color=COLORS[color], **place)
+    place = {"textcoords": "offset points", "ha": "right", "fontsize": 7}
+    place |= {"xytext": (-left, -2.5), "va": "top"} if below else {"xytext": (-left, 2.5), "va": "bottom"}
+    box = {"facecolor": COLORS["page"], "edgecolor": "none", "alpha": 0.8, "pad": 0.6}
+    axes.annotate(label, (end, value), color=COLORS[color], bbox=box, **place)
 
 
 def _logarithmic(axes: Axes, values: np.ndarray) -> None:
     positive = values[values > 0]
-    decades = np.log10(positive.max() / positive.min()) if len(positive) else 0.0
+    if not len(positive) or positive.max() < 10 * positive.min():
+        return
     axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1.0,) if decades > 2 else (1.0, 2.0, 5.0), numticks=6))
+    axes.yaxis.set_major_locator(LogLocator(numticks=6))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_minor_locator(NullLocator())
 

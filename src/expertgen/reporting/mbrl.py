@@ -84,6 +84,10 @@ class MbrlRecord:
         }
         return {name: value if is_number(value) else 0 for name, value in found.items()}
 
+    def varies(self, key: str) -> bool:
+        """Whether a metric has more than one value."""
+        return len({row[key] for row in self.rows if is_number(row.get(key))}) > 1
+
     def lately(self, key: str) -> float | None:
         """Median of a metric over the last quarter of its rows; None where it was never logged."""
         values = [row[key] for row in self.rows if is_number(row.get(key))]
@@ -138,7 +142,7 @@ def _content(record: MbrlRecord) -> dict[str, Any]:
         "meaning": WEIGHTINGS.get(weighting, ""),
         "act_with": config.get("act_with", "policy"),
         "episodes": config["mbpo"].get("evaluation_episodes"),
-        "limit": config.get("limits", {}).get("largest", "–"),
+        "limit": config.get("limits", {}).get("largest", 0),
         "weighted": (record.lately("weights_effective_sample_size") or 1.0) < 1.0,
         "lately": record.lately,
         "figures": _figures(record),
@@ -152,10 +156,11 @@ def _headline(record: MbrlRecord) -> str:
     results, progress = record.results, record.progress
     if results:
         low, high = mean_interval(results["return"], results["return_deviation"], results["episodes"])
-        between = f" (95% interval {figure(low)} to {figure(high)})" if math.isfinite(low) else ""
+        sure = f" ± {figure((high - low) / 2, 2)} (95% interval)" if math.isfinite(low) else ""
         return (
-            f"The agent's mean return on {results['episodes']} held-out episodes is {figure(results['return'])}{between}. "
-            f"It took {count(results['env_steps'])} steps in the environment and {duration(results['seconds'])}."
+            f"On {results['episodes']} held-out episodes the agent's mean return is {figure(results['return'])}{sure}, "
+            f"with a deviation of {figure(results['return_deviation'], 2)} between episodes. It took "
+            f"{count(results['env_steps'])} steps in the environment and {duration(results['seconds'])}."
         )
     text = f"This run has not finished: {count(progress['steps'])} of {count(progress['of'])} steps so far. "
     if not record.evaluations:
@@ -172,24 +177,27 @@ def _figures(record: MbrlRecord) -> dict[str, str | None]:
     from expertgen.reporting.mbrl_charts import STEPS, ages_chart, return_chart, value_chart
 
     rows, results, agent = record.rows, record.results, record.config.get("agent", {})
-    final = (results["return"], results["return_deviation"]) if results else None
-    ends = {"step": results.get("env_steps"), "seconds": results.get("seconds")}
     errors = [Line("error_newest", "expert", "newest data"), Line("error_buffer", "demos", "older data")]
     training = [Line("model_holdout_before", "demos", "before"), Line("model_holdout", "expert", "after")]
     chart = partial(metric_chart, rows, color="expert", over=STEPS)
     entropy = agent.get("target_entropy")
     return {
-        **{f"return_{x}": return_chart(rows, x, (ends[x], *final) if final else None) for x in ("step", "seconds")},
+        "return_step": return_chart(rows, "step", results),
+        "return_seconds": return_chart(rows, "seconds", results),
         "error": lines_chart(rows, errors, "Error of one step", STEPS, width=WIDE, log=True),
         "error_steps": chart(
-            "error_newest_5_steps", "Error after five steps", width=WIDE, log=True, reference=(1.0, "knows nothing")
+            "error_newest_5_steps",
+            "Error after five steps",
+            width=WIDE,
+            log=True,
+            reference=(1.0, "no better than the mean"),
         ),
         "holdout": lines_chart(rows, training, "Holdout error", STEPS, log=True),
-        "rollout": chart("rollout_length", "Steps of a rollout"),
+        "rollout": chart("rollout_length", "Steps of a rollout") if record.varies("rollout_length") else None,
         "ages": ages_chart(rows),
-        "sample_size": chart("weights_effective_sample_size", "Effective sample size"),
+        "sample_size": chart("weights_effective_sample_size", "Effective sample size", width=WIDE),
         "largest": chart("weights_largest", "Largest weight", log=True),
-        "zeros": chart("weights_zeros", "Weights that are 0"),
+        "zeros": chart("weights_zeros", "Weights that are 0") if record.varies("weights_zeros") else None,
         "raw_mean": chart("weights_raw_mean", "Mean before normalising", log=True),
         "value": value_chart(rows, agent.get("discount", 0.99)),
         "td_error": chart("td_error", "TD error"),

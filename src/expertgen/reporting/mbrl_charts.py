@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.collections import PatchCollection
@@ -26,35 +27,39 @@ _KEYS = ((0.25, "¼ or less"), (0.5, "½"), (1.0, "1"), (2.0, "2"), (4.0, "4 or 
 """Weights that the legend explains."""
 
 
-def return_chart(rows: Rows, x: Literal["step", "seconds"], final: tuple[float, float, float] | None) -> str | None:
+def return_chart(rows: Rows, x: Literal["step", "seconds"], results: Mapping[str, Any]) -> str | None:
     """Returns of the evaluations while learning, with the deviation of their episodes, over steps or time.
 
     Args:
         rows: of `metrics.jsonl`.
         x: what it runs over.
-        final: place, mean and deviation of the finished agent's return; None where it was not measured.
+        results: of `results.json`; empty where the agent is not finished.
     """
     means, deviations = series(rows, x, "return"), series(rows, x, "return_deviation")
     if not len(means):
         return None
     title = {"step": f"Return over {STEPS}", "seconds": "Return over wall time of learning"}[x]
+    end = results[{"step": "env_steps", "seconds": "seconds"}[x]] if results else float(means[-1, 0])
     with chart(WIDE, 2.5) as (figure, axes):
         if len(deviations) == len(means):
             low, high = means[:, 1] - deviations[:, 1], means[:, 1] + deviations[:, 1]
             axes.fill_between(means[:, 0], low, high, color=COLORS["expert"], alpha=0.16, linewidth=0)
         dots = {"marker": "o", "markersize": 3.5 if len(means) < _MOST_COLUMNS else 0}
         axes.plot(*means.T, color=COLORS["expert"], linewidth=1.6, label="evaluations while learning", **dots)
-        if final is not None:
+        if results:
             style = {"marker": "D", "markersize": 4.5, "markeredgecolor": COLORS["page"], "capsize": 2.5}
             where = {"elinewidth": 1.2, "color": COLORS["ink"], "linestyle": "", "clip_on": False, "zorder": 5}
-            axes.errorbar([final[0]], [final[1]], yerr=[final[2]], label="finished agent, held out", **style, **where)
+            mean, deviation = results["return"], results["return_deviation"]
+            axes.errorbar([end], [mean], yerr=[deviation], label="finished agent, held out", **style, **where)
         axes.set(title=title)
-        x_axis(axes, float(means[-1, 0]), x == "seconds")
+        x_axis(axes, max(end, float(means[-1, 0])), x == "seconds")
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
         axes.yaxis.set_major_locator(MaxNLocator(5))
         legend = {"fontsize": 7, "labelcolor": COLORS["muted"], "columnspacing": 1, "handlelength": 1.6}
         figure.legend(loc="outside lower center", ncols=2, **legend)
-        last = f"; the last one is {number(means[-1, 1])}" + (f", the final one {number(final[1])}" if final else "")
+        last = f"; the last one is {number(means[-1, 1])}" + (
+            f", the final one {number(results['return'])}" if results else ""
+        )
         return inline_svg(figure, f"return-{x}", title + last)
 
 
@@ -79,7 +84,10 @@ def ages_chart(rows: Rows) -> str | None:
         axes.set(title="Mean weight by age of the data", xlabel=STEPS, ylim=(AGES, 0))
         axes.set_yticks([0.5, AGES / 2, AGES - 0.5], ["newest\ntenth", "middle", "oldest\ntenth"])
         axes.grid(visible=False)
-        keys = [Patch(facecolor=_color(weight), linewidth=0, label=label) for weight, label in _KEYS]
+        keys = [
+            Patch(facecolor=_color(weight), edgecolor=COLORS["grid"], linewidth=0.5, label=label)
+            for weight, label in _KEYS
+        ]
         legend = {"fontsize": 7, "labelcolor": COLORS["muted"], "columnspacing": 1, "handlelength": 1.2}
         figure.legend(handles=keys, loc="outside lower center", ncols=len(keys), **legend)
         return inline_svg(figure, "weights-age", "Mean weight of each tenth of the buffer by age, over steps")

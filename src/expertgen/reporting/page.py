@@ -9,8 +9,10 @@ from typing import Any
 from expertgen.errors import UsageError
 from expertgen.reporting import words
 
+_HOME = "expertgen.reporting"
 
-def load_template(name: str, package: str = "expertgen.reporting", style: str | None = None) -> Any:
+
+def load_template(name: str, package: str = _HOME, style: str | None = None) -> Any:
     """A page's template.
 
     Args:
@@ -26,7 +28,7 @@ def load_template(name: str, package: str = "expertgen.reporting", style: str | 
         import matplotlib  # noqa: F401 - the figures need it; better refused here than half-way
     except ImportError as error:
         raise UsageError(f"the report needs {error.name}: pip install 'expertgen[report]'") from error
-    loaders = [jinja2.PackageLoader(place, ".") for place in dict.fromkeys((package, __package__))]
+    loaders = [jinja2.PackageLoader(place, ".") for place in dict.fromkeys((package, _HOME))]
     environment = jinja2.Environment(
         loader=jinja2.ChoiceLoader(loaders),
         autoescape=True,
@@ -34,9 +36,17 @@ def load_template(name: str, package: str = "expertgen.reporting", style: str | 
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for word in (words.percent, words.duration, words.count, words.figure, words.optional, words.interval, words.memory):
+    for word in (
+        words.percent,
+        words.duration,
+        words.count,
+        words.figure,
+        words.optional,
+        words.interval,
+        words.memory,
+    ):
         environment.filters[word.__name__] = word
-    sheets = [files(__package__) / "report.css", *([files(package) / style] if style else [])]
+    sheets = [files(_HOME) / "report.css", *([files(package) / style] if style else [])]
     environment.globals["style"] = "".join(sheet.read_text(encoding="utf-8") for sheet in sheets)
     return environment.get_template(name)
 

@@ -67,10 +67,12 @@ def count(number: float) -> str:
     return f"{number:.3g}"
 
 
-def figure(value: float) -> str:
-    """A number that may have any size, with four digits: `9359.6` → `"9,360"`, `-4.21356` → `"-4.214"`."""
-    digits = 0 if not value else 3 - math.floor(math.log10(abs(value)))
-    return f"{value:,.{min(max(digits, 0), 9)}f}"
+def figure(value: float, digits: int = 4) -> str:
+    """A number that may have any size: `9359.6` → `"9,360"`, `-4.21356` → `"-4.214"`, `3.0` → `"3"`."""
+    if value == round(value):
+        return f"{value:,.0f}"
+    decimals = digits - 1 - math.floor(math.log10(abs(value)))
+    return f"{value:,.{decimals}f}" if 0 <= decimals <= 6 else f"{value:,.0f}" if decimals < 0 else f"{value:.1e}"
 
 
 def memory(megabytes: float) -> str:

@@ -45,7 +45,7 @@ def load_template() -> Any:
     Raises:
         UsageError: if the extra `report` is not installed.
     """
-    return page.load_template("page.html.j2", __package__, "page.css")
+    return page.load_template("page.html.j2", "expertgen.suite", "page.css")
 
 
 def _content(folder: Path, suite: Suite, standings: Standings) -> dict[str, Any]:
