@@ -92,7 +92,7 @@ def x_axis(axes: Axes, end: float, seconds: bool = False, ticks: int = 5) -> Non
     unit, name = _UNITS[sum(end >= 3 * size for size, _ in _UNITS[1:])] if seconds else (1, "")
     places = np.asarray(MaxNLocator(ticks, steps=[1, 2, 5, 10]).tick_values(0, end / unit)) * unit
     axes.set_xlim(0, end * 1.03)
-    axes.xaxis.set_major_locator(FixedLocator(places[places <= end * 1.03]))
+    axes.xaxis.set_major_locator(FixedLocator(places[places <= end * 1.03].tolist()))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x / unit:g} {name}" if seconds else count(x)))
 
 
