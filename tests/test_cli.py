@@ -300,7 +300,7 @@ def test_expert_files_hold_their_prior(tmp_path):
     assert loaded.validated == 0.9
 
 
-def test_mbrl_from_the_command_line_learns_resumes_and_says_where_the_results_are(tmp_path, capsys):
+def test_mbrl_from_the_command_line_learns_resumes_and_says_where_the_report_is(tmp_path, capsys):
     small = (
         "--mbpo.env-steps 520 --mbpo.epoch-steps 20 --mbpo.rollout-starts 30 "
         "--mbpo.updates-per-step 1 --mbpo.batch-size 16 --mbpo.evaluation-episodes 2 --final-episodes 2 "
@@ -310,6 +310,8 @@ def test_mbrl_from_the_command_line_learns_resumes_and_says_where_the_results_ar
     assert main(["mbrl", "reacher", "--weighting", "recency", "--seed", "3", "--out", str(folder), *small.split()]) == 0
     said = capsys.readouterr().out
     assert "recency" in said
+    assert str(folder / "report.html") in said.replace("\n", "")
+    assert "mean return of the finished agent" in (folder / "report.html").read_text()
     results = json.loads((folder / "results.json").read_text())
     assert (results["task"], results["weighting"], results["seed"]) == ("reacher", "recency", 3)
     assert (results["env_steps"], results["updates"], results["episode_steps"]) == (520, 20, 50)

@@ -1,9 +1,12 @@
 """Intervals against published and hand-computed numbers, and against scipy."""
 
+import math
+
+import numpy as np
 import pytest
 from scipy import stats
 
-from expertgen.evaluation.statistics import difference_interval, wilson_interval
+from expertgen.evaluation.statistics import difference_interval, mean_interval, wilson_interval
 
 
 @pytest.mark.parametrize(
@@ -37,3 +40,17 @@ def test_difference_published_examples():
 def test_difference_is_antisymmetric():
     low, high = difference_interval(200, 256, 180, 256)
     assert difference_interval(180, 256, 200, 256) == pytest.approx((-high, -low))
+
+
+@pytest.mark.parametrize(("trials", "tolerance"), [(3, 0.035), (5, 0.003), (32, 1e-4), (1000, 1e-4)])
+@pytest.mark.parametrize("confidence", [0.8, 0.95])
+def test_mean_interval_agrees_with_scipy(trials: int, tolerance: float, confidence: float):
+    values = np.random.default_rng(trials).normal(5, 2, trials)
+    expected = stats.t.interval(confidence, trials - 1, values.mean(), stats.sem(values))
+    low, high = mean_interval(float(values.mean()), float(values.std()), trials, confidence)
+    assert high - low == pytest.approx(expected[1] - expected[0], rel=tolerance)
+    assert (low + high) / 2 == pytest.approx(values.mean())
+
+
+def test_mean_interval_of_too_few_is_infinite():
+    assert mean_interval(5.0, 0.0, 2) == (-math.inf, math.inf)

@@ -30,7 +30,8 @@ class Page(HTMLParser):
         self.headings: list[str] = []
         self.text = ""
         self._open: list[str] = []
-        self.feed(path.read_text(encoding="utf-8"))
+        self.html = path.read_text(encoding="utf-8")
+        self.feed(self.html)
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)

@@ -10,7 +10,7 @@ from expertgen.evaluation.evaluate import Evaluation
 from expertgen.evaluation.results import CONTROLS, STAGES, Results
 from expertgen.evaluation.statistics import wilson_interval
 from expertgen.reporting.terminal import results_table
-from expertgen.reporting.words import MEANINGS, TITLES, count, duration, headline, memory, percent
+from expertgen.reporting.words import MEANINGS, TITLES, count, duration, figure, headline, memory, percent
 
 
 def evaluation(successes: int, episodes: int = 256) -> Evaluation:
@@ -112,3 +112,20 @@ def test_results_table_fits_eighty_columns():
     assert "…" not in text
     assert all(title in text for title in TITLES.values())
     assert len(text.splitlines()) == 3 + len(TITLES) + 2
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0"),
+        (9359.6, "9,360"),
+        (123_456.7, "123,457"),
+        (-4.21356, "-4.214"),
+        (0.012345, "0.01235"),
+        (0.00001234, "1.2e-05"),
+        (100.0, "100"),
+    ],
+)
+def test_figures_have_four_digits(value: float, text: str):
+    assert figure(value) == text
+    assert figure(19.96, digits=2) == "20"

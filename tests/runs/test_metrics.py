@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from expertgen.errors import TrainingError, UsageError
+from expertgen.errors import FileError, TrainingError, UsageError
 from expertgen.runs.metrics import MetricsWriter, read_metrics
 
 
@@ -33,6 +33,16 @@ def test_a_half_written_last_line_is_left_out(tmp_path):
     for length in range(data.rindex(b"{"), data.rindex(b"}") + 1):
         path.write_bytes(data[:length])
         assert read_metrics(tmp_path) == rows(0, 1)
+
+
+@pytest.mark.parametrize("broken", [b'{"step": 1, "lo', b"7", b"", b"\xff"])
+def test_any_other_broken_line_is_told(tmp_path, broken):
+    write(tmp_path, 0, 1, 2)
+    path = tmp_path / "metrics.jsonl"
+    first, _, last = path.read_bytes().splitlines()
+    path.write_bytes(b"\n".join([first, broken, last]))
+    with pytest.raises(FileError, match=r"metrics\.jsonl(, line 2, is no JSON object| is not a readable text file)"):
+        read_metrics(tmp_path)
 
 
 def test_resume_cuts_what_came_after_the_checkpoint(tmp_path):

@@ -15,6 +15,7 @@ from expertgen.cli.options import SettingsOptions, parse_unchecked, parse_with, 
 from expertgen.cli.parsing import CONSOLE, free, new_folder
 from expertgen.errors import ExpertgenError, UsageError
 from expertgen.mbrl.run import MbrlConfig, default_settings, run_mbrl
+from expertgen.reporting.mbrl import load_mbrl_template, write_mbrl_report
 from expertgen.runs.config import overlay, read_yaml
 from expertgen.runs.progress import follow
 from expertgen.tasks.registry import get_task
@@ -33,6 +34,7 @@ class _MbrlOptions(SettingsOptions):
 def mbrl_verb(words: list[str]) -> None:
     """Learn a task with dense rewards in a world model whose data are weighted."""
     folder, config = _resolve(words)
+    load_mbrl_template()  # without the extra it needs, the report would fail after hours of work
     try:
         results = follow(run_mbrl(config, folder, shlex.join(["expertgen", "mbrl", *words])), CONSOLE)
     except (KeyboardInterrupt, ExpertgenError):
@@ -43,7 +45,7 @@ def mbrl_verb(words: list[str]) -> None:
     numbers = (f"{results['return']:.4g}", f"{results['return_deviation']:.3g}", str(results["episodes"]))
     table.add_row(config.task, config.weighting, *numbers, f"{results['env_steps']:,}", f"{results['seconds']:,.0f}")
     CONSOLE.print(table)
-    CONSOLE.print(f"results  {folder / 'results.json'}")
+    CONSOLE.print(f"report   {write_mbrl_report(folder)}\nresults  {folder / 'results.json'}")
 
 
 def _resolve(words: list[str]) -> tuple[Path, MbrlConfig]:

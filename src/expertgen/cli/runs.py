@@ -18,6 +18,7 @@ from expertgen.evaluation.results import Results
 from expertgen.pipeline.measure import EVALUATION_SEED, evaluate_run
 from expertgen.pipeline.run import run
 from expertgen.pipeline.settings import Stage, check_seed
+from expertgen.reporting.mbrl import is_mbrl_run, write_mbrl_report
 from expertgen.reporting.report import write_report
 from expertgen.reporting.terminal import results_table
 from expertgen.reporting.words import TITLES
@@ -74,7 +75,7 @@ def eval_verb(words: list[str]) -> None:
 
 
 def report_verb(words: list[str]) -> None:
-    """Write the report of a run folder, or of a suite's."""
+    """Write the report of a run folder, finished or not, or of a suite's."""
 
     @dataclass(frozen=True)
     class Report:
@@ -82,7 +83,10 @@ def report_verb(words: list[str]) -> None:
         """Run folder, or the folder of a suite."""
 
     folder = parse(Report, words, "report").run
-    print(write_suite_report(folder) if (folder / "suite.json").exists() else write_report(folder))
+    if (folder / "suite.json").exists():
+        print(write_suite_report(folder))
+    else:
+        print(write_mbrl_report(folder) if is_mbrl_run(folder) else write_report(folder))
 
 
 def _run(words: list[str], verb: str, until: Stage | None = None) -> None:

@@ -1,7 +1,8 @@
-"""Uncertainty of success rates within one run (episodes) and between two policies; `comparison` has several runs."""
+"""Uncertainty of success rates and returns within one run, and between two policies; `comparison` has several runs."""
 
 from __future__ import annotations
 
+import math
 from statistics import NormalDist
 
 import numpy as np
@@ -50,3 +51,32 @@ def difference_interval(
     a, b = successes_a / max(trials_a, 1), successes_b / max(trials_b, 1)
     below, above = np.hypot(a - low_a, high_b - b), np.hypot(high_a - a, b - low_b)
     return float(a - b - below), float(a - b + above)
+
+
+def mean_interval(mean: float, deviation: float, trials: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Student's interval of a mean, such as that of the returns of episodes.
+
+    Args:
+        mean: of the trials.
+        deviation: their standard deviation, as `numpy.std` gives it.
+        trials: how many; with fewer than 3 nothing is known, and the interval is infinite.
+        confidence: coverage, in (0, 1).
+
+    Returns:
+        lower and upper end.
+
+    Source: Abramowitz and Stegun, "Handbook of mathematical functions", 1964, 26.7.5, for the quantile: 3% short with
+        3 trials, 0.3% with 5.
+    """
+    if trials < 3:
+        return -math.inf, math.inf
+    z, degrees = NormalDist().inv_cdf(0.5 + confidence / 2), trials - 1
+    terms = (
+        z,
+        (z**3 + z) / 4,
+        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
+        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
+    )
+    quantile = sum(term / degrees**power for power, term in enumerate(terms))
+    half = quantile * deviation / math.sqrt(degrees)
+    return mean - half, mean + half

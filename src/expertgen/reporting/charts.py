@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Circle
-from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, MultipleLocator, NullLocator, PercentFormatter
 
 from expertgen.evaluation.evaluate import Evaluation
-from expertgen.reporting.figures import COLORS, NARROW, WIDE, chart, inline_svg
+from expertgen.reporting.figures import COLORS, NARROW, WIDE, chart, inline_svg, x_axis
 from expertgen.reporting.noise import NoisePicture
-from expertgen.reporting.words import TITLES, count, percent
+from expertgen.reporting.record import is_number
+from expertgen.reporting.words import TITLES, percent
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -23,13 +25,16 @@ _MOST_POINTS = 700
 _CLOSE, _BESIDE = 0.08, 62
 """Two lines nearer than this have their words beside each other: how far [success; points]."""
 
+_SHARES = {"mixed_success", "alpha", "weights_effective_sample_size", "weights_zeros"}
+"""Metrics that are shares, shown in percent from 0 to 1."""
+
 _FEW = 20
 """With fewer points than this, each is marked."""
 
 
 def series(rows: Rows, x: str, y: str) -> np.ndarray:
     """Points `[n, 2]` of the rows that hold a finite number under both keys."""
-    points = [(row[x], row[y]) for row in rows if _is_number(row.get(x)) and _is_number(row.get(y))]
+    points = [(row[x], row[y]) for row in rows if is_number(row.get(x)) and is_number(row.get(y))]
     return np.array(points, float).reshape(-1, 2)
 
 
@@ -40,7 +45,7 @@ def learning_curve(rows: Rows, x: str, stages: Mapping[str, Evaluation]) -> str 
     validated = {mode: series(rows, x, f"validated_{mode}") for mode in ("mean", "sampled")}
     if not len(training) and not any(map(len, validated.values())):
         return None
-    over = {"step": "simulator steps", "seconds": "seconds of training"}[x]
+    over = {"step": "simulator steps", "seconds": "wall time of training"}[x]
     with chart(WIDE, 2.5) as (figure, axes):
         axes.plot(*training.T, color=COLORS["expert"], alpha=0.4, linewidth=1.0, label="training episodes")
         for (mode, points), line, face in zip(validated.items(), ("-", (0, (3, 2))), ("expert", "page"), strict=True):
@@ -53,13 +58,13 @@ def learning_curve(rows: Rows, x: str, stages: Mapping[str, Evaluation]) -> str 
         for index, (success, name) in enumerate(references):
             # The words stand clear of the test's whisker, and beside each other where the lines are close.
             close = index and success - references[0][0] < _CLOSE
-            _reference(axes, end, success, name, left=_BESIDE if close else 8)
+            label = f"{TITLES[name].lower()} {percent(success)}"
+            _mark(axes, end, success, label, name, left=_BESIDE if close else 8)
         if "expert" in stages:
             _final(axes, end, stages["expert"])
-        axes.set(xlim=(0, end * 1.03), ylim=(-0.02, 1.04), title=f"Success over {over}")
+        axes.set(ylim=(-0.02, 1.04), title=f"Success over {over}")
         axes.yaxis.set_major_formatter(PercentFormatter(1.0))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: count(value)))
-        axes.xaxis.set_major_locator(MaxNLocator(5))
+        x_axis(axes, end, x == "seconds")
         style = {"fontsize": 7, "labelcolor": COLORS["muted"], "columnspacing": 1, "handlelength": 1.6}
         figure.legend(loc="outside lower center", ncols=2, **style)
         return inline_svg(figure, f"learning-{x}", f"Success of the expert while it is trained, over {over}")
@@ -90,37 +95,93 @@ def noise_chart(noise: NoisePicture) -> str:
         return inline_svg(figure, "noise", "Noise chosen by the expert, projected on two directions, against N(0, I)")
 
 
-def metric_chart(rows: Rows, key: str, title: str, color: str, over: str) -> str | None:
-    """One metric over training steps: every row faint, a running median on top.
+@dataclass(frozen=True)
+class Line:
+    """A metric as a line of a chart.
+
+    Attributes:
+        key: which metric.
+        color: name of its colour.
+        label: what the legend calls it, where there are several.
+    """
+
+    key: str
+    color: str
+    label: str = ""
+
+
+def metric_chart(rows: Rows, key: str, title: str, color: str, over: str, **options: Any) -> str | None:
+    """One metric over training steps; see `lines_chart`."""
+    return lines_chart(rows, [Line(key, color)], title, over, **options)
+
+
+def lines_chart(
+    rows: Rows,
+    lines: Sequence[Line],
+    title: str,
+    over: str,
+    *,
+    width: float = NARROW,
+    log: bool = False,
+    reference: tuple[float, str] | None = None,
+) -> str | None:
+    """Metrics over training steps: every row faint, a running median on top.
 
     Args:
-        rows: of a stage's `metrics.jsonl`.
-        key: which metric.
-        title: what to call it.
-        color: name of the stage's colour.
+        rows: of a `metrics.jsonl`.
+        lines: which metrics; one with fewer than two rows is left out.
+        title: what to call them.
         over: what the rows' `"step"` counts.
+        width: `WIDE` or `NARROW` [inches].
+        log: whether the vertical axis is logarithmic where values differ more than tenfold.
+        reference: a value to mark, and what it is.
     """
-    points = series(rows, "step", key)
-    if len(points) < 2:
+    drawn = {line: points for line in lines if len(points := series(rows, "step", line.key)) > 1}
+    if not drawn:
         return None
-    with chart(NARROW, 1.85) as (figure, axes):
-        dots = {"marker": "o", "markersize": 3.5} if len(points) < _FEW else {}
-        axes.plot(*points.T, color=COLORS[color], alpha=0.3, linewidth=0.9)
-        axes.plot(points[:, 0], _running_median(points[:, 1]), color=COLORS[color], linewidth=1.6, **dots)
-        axes.set(title=title, xlabel=over, xlim=(0, float(points[-1, 0]) * 1.03))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: count(value)))
-        axes.xaxis.set_major_locator(MaxNLocator(4))
+    with chart(width, 1.85 if width == NARROW else 2.5) as (figure, axes):
+        for line, points in drawn.items():
+            dots = {"marker": "o", "markersize": 3.5} if len(points) < _FEW else {}
+            color = COLORS[line.color]
+            axes.plot(*points.T, color=color, alpha=0.3, linewidth=0.9)
+            axes.plot(points[:, 0], running_median(points[:, 1]), color=color, linewidth=1.6, label=line.label, **dots)
+        axes.set(title=title, xlabel=over)
+        end = max(float(points[-1, 0]) for points in drawn.values())
+        x_axis(axes, end, ticks=4)
+        if reference is not None:
+            ends = np.concatenate([points[-len(points) // 4 :, 1] for points in drawn.values()])
+            axes.margins(y=0.14)
+            _mark(axes, end, *reference, "muted", left=2, below=bool(np.median(ends) > reference[0]))
         axes.yaxis.set_major_locator(MaxNLocator(4))
-        if key in ("mixed_success", "alpha"):
+        if log:
+            _logarithmic(axes, np.concatenate([points[:, 1] for points in drawn.values()]))
+        if {line.key for line in drawn} <= _SHARES:
             axes.set_ylim(-0.02, 1.04)
+            axes.yaxis.set_major_locator(MultipleLocator(0.25))
             axes.yaxis.set_major_formatter(PercentFormatter(1.0))
-        return inline_svg(figure, f"{color}-{key}".replace("_", "-"), f"{title} over {over}")
+        if len(lines) > 1:
+            figure.legend(loc="outside lower center", ncols=2, fontsize=7, labelcolor=COLORS["muted"], handlelength=1.6)
+        name = f"{lines[0].color}-{lines[0].key}".replace("_", "-")
+        return inline_svg(figure, name, f"{title} over {over}")
 
 
-def _reference(axes: Axes, end: float, success: float, name: str, left: float) -> None:
-    axes.axhline(success, color=COLORS[name], linewidth=1.2, linestyle=(0, (1, 1.5)))
-    place = {"xytext": (-left, 2), "textcoords": "offset points", "ha": "right", "va": "bottom", "fontsize": 7}
-    axes.annotate(f"{TITLES[name].lower()} {percent(success)}", (end, success), color=COLORS[name], **place)
+def _mark(axes: Axes, end: float, value: float, label: str, color: str, left: float, below: bool = False) -> None:
+    """A dotted line at a value, with its name above or below its right end, `left` points from it."""
+    axes.axhline(value, color=COLORS[color], linewidth=1.2, linestyle=(0, (1, 1.5)))
+    place = {"textcoords": "offset points", "ha": "right", "fontsize": 7}
+    place |= {"xytext": (-left, -2.5), "va": "top"} if below else {"xytext": (-left, 2.5), "va": "bottom"}
+    box = {"facecolor": COLORS["page"], "edgecolor": "none", "alpha": 0.8, "pad": 0.6}
+    axes.annotate(label, (end, value), color=COLORS[color], bbox=box, **place)
+
+
+def _logarithmic(axes: Axes, values: np.ndarray) -> None:
+    positive = values[values > 0]
+    if not len(positive) or positive.max() < 10 * positive.min():
+        return
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(numticks=6))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_locator(NullLocator())
 
 
 def _final(axes: Axes, end: float, expert: Evaluation) -> None:
@@ -131,11 +192,8 @@ def _final(axes: Axes, end: float, expert: Evaluation) -> None:
     )
 
 
-def _running_median(values: np.ndarray) -> np.ndarray:
+def running_median(values: np.ndarray) -> np.ndarray:
+    """The median of each value and its neighbours, a twenty-fifth of all."""
     width = max(1, len(values) // 25)
     padded = np.pad(values, (width // 2, width - 1 - width // 2), mode="edge")
     return np.median(np.lib.stride_tricks.sliding_window_view(padded, width), axis=1)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and bool(np.isfinite(value))

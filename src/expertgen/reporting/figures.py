@@ -13,8 +13,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import matplotlib
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
+
+from expertgen.reporting.words import count
 
 WIDE, NARROW = 3.3, 2.75
 """Widths of figures that stand two and three in a row [inches]: near enough that their letters look alike, both where
@@ -22,6 +26,9 @@ they stand in a row and where a narrow screen stacks them."""
 
 METHODS = 8
 """Colours there are for methods of a comparison: `method0`, `method1`, ..."""
+
+_UNITS = ((1, "s"), (60, "min"), (3600, "h"))
+"""Units of time [seconds]; a longer one is used from three of it on."""
 
 _NAMES = ("ink", "muted", "grid", "page", "demos", "prior", "expert", "student", "control", "failure")
 
@@ -71,6 +78,22 @@ def chart(width: float, height: float) -> Iterator[tuple[Figure, Axes]]:
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
         yield figure, figure.subplots()
+
+
+def x_axis(axes: Axes, end: float, seconds: bool = False, ticks: int = 5) -> None:
+    """Makes the horizontal axis begin at 0 and say its numbers shortly.
+
+    Args:
+        axes: what is drawn on.
+        end: where the data end.
+        seconds: whether it is a time, to be told in minutes or hours where it is long; a count otherwise.
+        ticks: how many at most.
+    """
+    unit, name = _UNITS[sum(end >= 3 * size for size, _ in _UNITS[1:])] if seconds else (1, "")
+    places = np.asarray(MaxNLocator(ticks, steps=[1, 2, 5, 10]).tick_values(0, end / unit)) * unit
+    axes.set_xlim(0, end * 1.03)
+    axes.xaxis.set_major_locator(FixedLocator(places[places <= end * 1.03].tolist()))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x / unit:g} {name}" if seconds else count(x)))
 
 
 def inline_svg(figure: Figure, name: str, description: str) -> str:

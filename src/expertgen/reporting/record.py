@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,26 +72,32 @@ class RunRecord:
         noise = folder / "expert" / "noise.json"
         return cls(
             folder=folder,
-            about=_read(folder / "run.json"),
-            config=_read(folder / "config.json"),
+            about=read_object(folder / "run.json"),
+            config=read_object(folder / "config.json"),
             results=results,
             metrics={stage: rows for stage in FOLDERS if (rows := read_metrics(folder / stage))},
             failures={
                 stage: load_failures(path) for stage in FOLDERS if (path := folder / stage / "episodes.json").exists()
             },
             clips=tuple(clip for stage in FOLDERS for clip in _clips(folder / stage)),
-            chunk_spread=_read(folder / "prior" / "steerability.json").get("chunk_spread"),
+            chunk_spread=read_object(folder / "prior" / "steerability.json").get("chunk_spread"),
             noise=NoisePicture.load(noise) if noise.exists() else None,
         )
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_object(path: Path) -> dict[str, Any]:
+    """Reads a JSON file that holds an object; one that is missing is empty (FileError if it is broken)."""
     if not path.exists():
         return {}
     value = read_json(path)
     if not isinstance(value, dict):
         raise FileError(f"{path} holds no JSON object")
     return value
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value of a log is a finite number."""
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def _clips(folder: Path) -> list[Clip]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from expertgen.errors import UsageError
 from expertgen.evaluation.evaluate import Evaluation
 from expertgen.evaluation.results import CONTROLS, STAGES
 from expertgen.reporting import words
+from expertgen.reporting.page import flat, load_template
 from expertgen.reporting.record import Clip, RunRecord
 from expertgen.runs.files import write_text
 
@@ -48,26 +47,10 @@ def write_report(run_folder: Path) -> Path:
         FileError: if the folder is not a run folder or one of its files is broken.
     """
     record = RunRecord.read(run_folder)
-    page = _template().render(**_content(record))
+    page = load_template("report.html.j2").render(**_content(record))
     path = run_folder / "report.html"
     write_text(path, page)
     return path
-
-
-def _template() -> Any:
-    try:
-        import jinja2
-        import matplotlib  # noqa: F401 - the figures need it; better refused here than half-way
-    except ImportError as error:
-        raise UsageError(f"the report needs {error.name}: pip install 'expertgen[report]'") from error
-    source = files("expertgen.reporting")
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {"percent": words.percent, "duration": words.duration, "count": words.count}
-    environment.filters |= {"optional": words.optional, "interval": words.interval, "memory": words.memory}
-    environment.globals["style"] = (source / "report.css").read_text(encoding="utf-8")
-    return environment.from_string((source / "report.html.j2").read_text(encoding="utf-8"))
 
 
 def _content(record: RunRecord) -> dict[str, Any]:
@@ -99,7 +82,7 @@ def _content(record: RunRecord) -> dict[str, Any]:
         "most_failures": _MOST_FAILURES,
         "played": next((stages[name].episodes for name in ("prior", "expert", "student") if name in stages), None),
         "chunk_spread": record.chunk_spread,
-        "config": list(_flat(record.config)),
+        "config": flat(record.config),
     }
 
 
@@ -138,11 +121,3 @@ def _clips(clips: Sequence[Clip]) -> dict[str, dict[str, dict[str, Any]]]:
 
 def _outcome(clip: Clip) -> str:
     return "success" if clip.success else "failure"
-
-
-def _flat(config: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """Nested configuration → dotted keys and their values as text."""
-    rows: list[tuple[str, str]] = []
-    for key, value in config.items():
-        rows += _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else [(f"{prefix}{key}", str(value))]
-    return rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from expertgen.evaluation.evaluate import Evaluation
@@ -64,6 +65,14 @@ def count(number: float) -> str:
         if number >= size:
             return f"{number / size:.3g}{_NARROW}{unit}"
     return f"{number:.3g}"
+
+
+def figure(value: float, digits: int = 4) -> str:
+    """A number that may have any size: `9359.6` → `"9,360"`, `-4.21356` → `"-4.214"`, `3.0` → `"3"`."""
+    if value == round(value):
+        return f"{value:,.0f}"
+    decimals = digits - 1 - math.floor(math.log10(abs(value)))
+    return f"{value:,.{decimals}f}" if 0 <= decimals <= 6 else f"{value:,.0f}" if decimals < 0 else f"{value:.1e}"
 
 
 def memory(megabytes: float) -> str:

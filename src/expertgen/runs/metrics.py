@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from expertgen.errors import TrainingError, UsageError
+from expertgen.errors import FileError, TrainingError, UsageError
 from expertgen.runs.files import write_text
 
 
@@ -44,16 +44,28 @@ class MetricsWriter:
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """Reads `folder/metrics.jsonl`; a missing file is no rows, a half-written last line is left out."""
+    """Reads `folder/metrics.jsonl`; a missing file is no rows, a half-written last line is left out.
+
+    Raises:
+        FileError: if the file cannot be read or another line is no JSON object.
+    """
     path = folder / "metrics.jsonl"
     if not path.exists():
         return []
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise FileError(f"{path} is not a readable text file: {error}") from error
     rows = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for number, line in enumerate(lines, start=1):
         try:
-            rows.append(json.loads(line))
+            row = json.loads(line)
         except ValueError:
-            break
+            row = None
+        if isinstance(row, dict):
+            rows.append(row)
+        elif number < len(lines):
+            raise FileError(f"{path}, line {number}, is no JSON object")
     return rows
 
 

@@ -9,8 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
-from expertgen.reporting.figures import COLORS, METHODS, WIDE, chart, inline_svg
-from expertgen.reporting.words import count
+from expertgen.reporting.figures import COLORS, METHODS, WIDE, chart, inline_svg, x_axis
 from expertgen.suite.analysis import Analysis, Axis, Curve
 from expertgen.suite.table import Point
 
@@ -50,9 +49,7 @@ def curves_chart(analysis: Analysis, tasks: Sequence[str], axis: Axis, name: str
         axes.set(title=title, xlabel=_OVER[axis])
         finals = [p for task in tasks if len(tasks) == 1 for m in curves for p in analysis.points(task, m, "final")]
         end = max([*(float(curve.x[-1]) for curve in curves.values()), *(float(getattr(p, axis)) for p in finals)])
-        axes.set_xlim(0, end * 1.03)
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: count(v) if axis == "env_steps" else _time(v, end)))
-        axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 3, 5, 6, 10]))
+        x_axis(axes, end, axis == "seconds")
         if success:
             axes.set_ylim(-0.02, 1.04)
             axes.yaxis.set_major_formatter(PercentFormatter(1.0))
@@ -88,8 +85,3 @@ def _mark(axes: Axes, points: Sequence[Point], axis: Axis, size: float, style: M
 
 def _style(index: int) -> dict[str, Any]:
     return {"color": COLORS[tone(index)], "linestyle": "-" if index < METHODS else (0, (4, 2))}
-
-
-def _time(seconds: float, end: float) -> str:
-    """A time on an axis up to `end`: in seconds, or in minutes where there are many."""
-    return f"{seconds:g} s" if end < 180 else f"{seconds / 60:g} min"

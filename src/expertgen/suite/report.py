@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from expertgen.errors import UsageError
-from expertgen.reporting import words
+from expertgen.reporting import page, words
 from expertgen.runs.files import read_json, write_text
 from expertgen.suite.analysis import Analysis, Estimate, TaskRow
 from expertgen.suite.display import value_in_words
@@ -47,19 +45,7 @@ def load_template() -> Any:
     Raises:
         UsageError: if the extra `report` is not installed.
     """
-    try:
-        import jinja2
-        import matplotlib  # noqa: F401 - the figures need it; better refused here than half-way
-    except ImportError as error:
-        raise UsageError(f"the report needs {error.name}: pip install 'expertgen[report]'") from error
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {"duration": words.duration, "count": words.count, "percent": words.percent}
-    ours, theirs = files("expertgen.suite"), files("expertgen.reporting")
-    styles = (theirs / "report.css", ours / "page.css")
-    environment.globals["style"] = "".join(sheet.read_text(encoding="utf-8") for sheet in styles)
-    return environment.from_string((ours / "page.html.j2").read_text(encoding="utf-8"))
+    return page.load_template("page.html.j2", "expertgen.suite", "page.css")
 
 
 def _content(folder: Path, suite: Suite, standings: Standings) -> dict[str, Any]:

@@ -220,15 +220,21 @@ def test_a_known_ratio(known_ratio, divergence, conjugate, least):
 
 
 def test_health_by_hand():
-    weights = torch.tensor([0.0, 0, 0, 0, 0, 2, 2, 2, 2, 2])
-    assert weight_health(weights, 0.7) == {
-        "raw_mean": 0.7,
-        "effective_sample_size": 0.5,
-        "largest": 2.0,
-        "zeros": 0.5,
-        "newest": 2.0,
-        "oldest": 0.0,
-    }
+    weights = torch.tensor([0.0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 2, 2, 2, 2, 2, 2, 2, 1, 3])
+    assert weight_health(weights, 0.7) == pytest.approx(
+        {"raw_mean": 0.7, "effective_sample_size": 400 / 20 / 42, "largest": 3.0, "zeros": 0.5}
+        | {f"age_{age}": 2.0 if age <= 5 else 0.0 for age in range(1, 11)}
+    )
+
+
+@pytest.mark.parametrize("rows", [1, 3, 9, 10, 11, 25])
+def test_weights_by_age_run_from_the_newest_to_the_oldest_whatever_the_number_of_rows(rows):
+    health = weight_health(torch.arange(rows, dtype=torch.float32))
+    ages = [health[f"age_{age}"] for age in range(1, 11)]
+    assert ages == sorted(ages, reverse=True)
+    share = max(rows // 10, 1)
+    assert ages[0] == pytest.approx(rows - 1 - (share - 1) / 2, abs=0.5)
+    assert ages[-1] == pytest.approx((share - 1) / 2, abs=0.5)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,9 @@ from expertgen.dynamics.weighting.check import checked
 from expertgen.dynamics.weighting.tom import bounded, effective_sample_size, mixed
 from expertgen.errors import UsageError
 
+AGES = 10
+"""Parts of the buffer, by age, whose mean weights are logged."""
+
 
 @runtime_checkable
 class Policy(Protocol):
@@ -100,14 +103,14 @@ def weight_health(weights: Float[Tensor, " n"], raw_mean: float = 1.0) -> dict[s
 
     Returns:
         `raw_mean`; `effective_sample_size` as a share of the rows; `largest`; `zeros`, the share of rows with weight 0;
-        `newest` and `oldest`, the mean weight of that tenth of the rows.
+        `age_1` ... `age_10`, the mean weight of each tenth of the rows by age, the newest first. Where the rows cannot
+        be dealt into ten equal parts, neighbours share a row.
     """
-    tenth = max(len(weights) // 10, 1)
+    tenths = torch.nn.functional.adaptive_avg_pool1d(weights.flip(0)[None], AGES)[0]
     return {
         "raw_mean": raw_mean,
         "effective_sample_size": float(effective_sample_size(weights)),
         "largest": float(weights.max()),
         "zeros": float((weights == 0).float().mean()),
-        "newest": float(weights[-tenth:].mean()),
-        "oldest": float(weights[:tenth].mean()),
+        **{f"age_{age}": value for age, value in enumerate(tenths.tolist(), start=1)},
     }
