@@ -22,6 +22,7 @@ from rows import append_row, read_rows
 
 from expertgen.dynamics.model import ModelConfig
 from expertgen.dynamics.transitions import Transitions
+from expertgen.dynamics.weighting.interface import Limits
 from expertgen.mbrl.run import MbrlConfig, default_settings, make_parts, run_mbrl
 from expertgen.mbrl.weightings import WeightingName, value_gradient_objective
 from expertgen.runs.checkpoint import load_checkpoint, save_checkpoint, with_prefix, without_prefix
@@ -60,8 +61,8 @@ class Replay:
     """Seeds of the model's training."""
     width: int = 128
     """Hidden width of the model: 3 members of 3 layers, all elites."""
-    every: int = 1
-    """Epochs of the stream from one refresh to the next."""
+    mix: float = 1.0
+    """Share of the weighting (`pmer`, `discriminator`, `tom-*`); the rest is uniform."""
 
 
 Command = Annotated[Record, tyro.conf.subcommand("record")] | Annotated[Replay, tyro.conf.subcommand("replay")]
@@ -88,17 +89,14 @@ def record(options: Record) -> None:
 
 def replay(options: Replay) -> None:
     """Adds the missing rows."""
-    done = {(r["stream"], r["width"], r["weighting"], r["seed"]) for r in read_rows(TABLE)}
+    done = {(r["stream"], r["width"], r["mix"], r["weighting"], r["seed"]) for r in read_rows(TABLE)}
     for seed in options.seeds:
         for weighting in options.weightings:
-            name = (options.stream.name, str(options.width), weighting, str(seed))
-            if name in done:
-                continue
-            rows = list(errors(options, weighting, seed))  # all of a replay or nothing
-            for row in rows:
-                append_row(
-                    TABLE, {"stream": name[0], "width": options.width, "weighting": weighting, "seed": seed} | row
-                )
+            about = {"stream": options.stream.name, "width": options.width, "mix": options.mix}
+            about |= {"weighting": weighting, "seed": seed}
+            if tuple(map(str, about.values())) not in done:
+                for row in list(errors(options, weighting, seed)):  # all of a replay or nothing
+                    append_row(TABLE, about | row)
 
 
 def errors(options: Replay, weighting: WeightingName, seed: int) -> Iterator[dict[str, Any]]:
@@ -108,13 +106,14 @@ def errors(options: Replay, weighting: WeightingName, seed: int) -> Iterator[dic
         default_settings(about["task"]),
         seed=seed,
         weighting=weighting,
+        limits=Limits(mix=options.mix),
         model=ModelConfig(members=3, elites=3, width=options.width, depth=3),
     )
     agent, learner, _ = make_parts(get_task(config.task), config, options.stream)
     first, transitions = columns.pop("first"), Transitions(**columns)
     objective = value_gradient_objective(agent.values) if weighting == "vagram" else None
     before = 0
-    for refresh, file in enumerate(sorted(options.stream.glob("agent-*.safetensors"))[:: options.every]):
+    for refresh, file in enumerate(sorted(options.stream.glob("agent-*.safetensors"))):
         tensors, about = load_checkpoint(file, "stream-agent", 1)
         agent.load_state(without_prefix("agent", tensors), file)
         learner.add(transitions[before : about["rows"]], first[before : about["rows"]])
