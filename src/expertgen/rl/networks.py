@@ -31,9 +31,11 @@ class _Body(nn.Module):
     def forward(self, x: Float[Tensor, "members batch size_in"]) -> Float[Tensor, "members batch width"]:
         product_type = torch.bfloat16 if fast_bfloat16(x.device) else torch.float32
         x = x.to(product_type)
+        # Without any scale, LayerNorm takes twice as long on a CPU.
+        scale = torch.ones(self.shifts[0].shape[-1], dtype=product_type, device=x.device)
         for weight, shift in zip(self.weights, self.shifts, strict=True):
-            normalized = nn.functional.layer_norm(torch.bmm(x, weight.to(product_type)), shift.shape[-1:])
-            x = torch.relu(normalized + shift.to(product_type))
+            normalized = nn.functional.layer_norm(torch.bmm(x, weight.to(product_type)), scale.shape, scale)
+            x = normalized.add_(shift.to(product_type)).relu_()
         return x.float()
 
 
