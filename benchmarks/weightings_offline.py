@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import tyro
 from rows import append_row, read_rows
@@ -32,6 +32,7 @@ from expertgen.runs.seeding import derive_seed, torch_generator
 from expertgen.tasks.registry import get_task
 
 TABLE = Path(__file__).with_suffix(".csv")
+KEYS = ("stream", "ensemble", "width", "mix", "weighting", "seed")
 MEASURES = ("error_newest", "error_newest_5_steps", "error_buffer", "weights_effective_sample_size")
 
 
@@ -55,12 +56,14 @@ class Replay:
 
     stream: Path
     """Folder of a stream."""
-    weightings: tuple[WeightingName, ...] = get_args(WeightingName)
+    weightings: tuple[WeightingName, ...] = tuple(name for name in get_args(WeightingName) if name != "vagram")
     """Which."""
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     """Seeds of the model's training."""
     width: int = 128
     """Hidden width of the model: 3 members of 3 layers, all elites."""
+    ensemble: Literal["gaussian", "deterministic"] = "gaussian"
+    """What members of the model predict; `vagram` needs points."""
     mix: float = 1.0
     """Share of the weighting (`pmer`, `discriminator`, `tom-*`); the rest is uniform."""
 
@@ -89,11 +92,11 @@ def record(options: Record) -> None:
 
 def replay(options: Replay) -> None:
     """Adds the missing rows."""
-    done = {(r["stream"], r["width"], r["mix"], r["weighting"], r["seed"]) for r in read_rows(TABLE)}
+    done = {tuple(row[name] for name in KEYS) for row in read_rows(TABLE)}
     for seed in options.seeds:
         for weighting in options.weightings:
-            about = {"stream": options.stream.name, "width": options.width, "mix": options.mix}
-            about |= {"weighting": weighting, "seed": seed}
+            chosen = (options.stream.name, options.ensemble, options.width, options.mix, weighting, seed)
+            about = dict(zip(KEYS, chosen, strict=True))
             if tuple(map(str, about.values())) not in done:
                 for row in list(errors(options, weighting, seed)):  # all of a replay or nothing
                     append_row(TABLE, about | row)
@@ -106,6 +109,7 @@ def errors(options: Replay, weighting: WeightingName, seed: int) -> Iterator[dic
         default_settings(about["task"]),
         seed=seed,
         weighting=weighting,
+        ensemble=options.ensemble,
         limits=Limits(mix=options.mix),
         model=ModelConfig(members=3, elites=3, width=options.width, depth=3),
     )

@@ -53,6 +53,10 @@ REFUSED = {
     "mbrl, no task": (["mbrl"], "which task? For example: expertgen mbrl inverted-double-pendulum"),
     "mbrl, unknown task": (["mbrl", "hoper"], "did you mean 'hopper'"),
     "mbrl, unknown weighting": (["mbrl", "hopper", "--weighting", "tom"], "invalid choice"),
+    "mbrl, vagram": (
+        ["mbrl", "hopper", "--weighting", "vagram", "--ensemble", "gaussian"],
+        "vagram trains no variance",
+    ),
     "mbrl, no termination rule": (["mbrl", "assembly", "--termination", "rule"], "--termination learned"),
     "mbrl, planner": (["mbrl", "hopper", "--planner.horizon", "0"], "planner.horizon must be at least 1, not 0"),
     "mbrl, long rollouts": (["mbrl", "hopper", "--mbpo.model-capacity", "999"], "15000 rollouts of 15 steps are more"),

@@ -66,7 +66,9 @@ def test_weights_that_say_nothing_reproduce_uniform_mbpo_bit_for_bit(tmp_path, m
     assert agent_bytes(tmp_path / "tom") != agent_bytes(tmp_path / "uniform")
 
 
-@pytest.mark.parametrize("changes", [{}, {"weighting": "tom-kl"}, {"act_with": "planner"}, {"weighting": "vagram"}])
+@pytest.mark.parametrize(
+    "changes", [{}, {"weighting": "tom-kl"}, {"act_with": "planner"}, {"weighting": "vagram"}, {"ensemble": "mixture"}]
+)
 def test_the_same_seed_gives_the_same_bits(tmp_path, changes):
     results = [run(tmp_path / name, **changes) for name in ("one", "two")]
     assert agent_bytes(tmp_path / "one") == agent_bytes(tmp_path / "two")

@@ -12,6 +12,7 @@ import torch
 import tyro
 
 from expertgen.dynamics.ensemble import DeterministicEnsemble, GaussianEnsemble
+from expertgen.dynamics.mixture import MixtureEnsemble
 from expertgen.dynamics.model import ModelConfig
 from expertgen.dynamics.termination import TERMINATIONS, LearnedTermination, termination_of
 from expertgen.dynamics.training import ModelTrainingConfig
@@ -35,6 +36,9 @@ from expertgen.runs.seeding import derive_seed, seeded_weights, torch_generator
 from expertgen.tasks.registry import get_task, make_env
 from expertgen.tasks.spec import TaskSpec
 
+ENSEMBLES = {"gaussian": GaussianEnsemble, "deterministic": DeterministicEnsemble, "mixture": MixtureEnsemble}
+"""What members of the world model can predict."""
+
 EVALUATION_SEED = 999
 """Environment seed of the reported return: the same for all runs, and used for nothing else."""
 
@@ -54,6 +58,8 @@ class MbrlConfig:
     """Torch device: cpu, cuda, cuda:1 ..."""
     weighting: WeightingName = "uniform"
     """How much each transition counts for the model; uniform is MBPO."""
+    ensemble: Literal["gaussian", "deterministic", "mixture"] | None = None
+    """What members of the model predict; by default a Gaussian, and for `vagram`, which trains no variance, a point."""
     act_with: Literal["policy", "planner"] = "policy"
     """What acts in the environment: the policy, or a planner that trusts the policy's value at its horizon."""
     termination: Literal["rule", "learned"] = "rule"
@@ -86,6 +92,8 @@ class MbrlConfig:
             raise UsageError(f"seed must not be negative, not {self.seed}")
         if self.final_episodes < 1:
             raise UsageError(f"final_episodes must be at least 1, not {self.final_episodes}")
+        if self.weighting == "vagram" and self.ensemble not in (None, "deterministic"):
+            raise UsageError(f"vagram trains no variance, so ensemble must be deterministic, not {self.ensemble}")
         if not self.recency_scale > 0:
             raise UsageError(f"recency_scale must be positive, not {self.recency_scale}")
         if self.weighting not in ("uniform", "vagram") and not (self.mbpo.weight_model or self.mbpo.weight_starts):
@@ -176,8 +184,8 @@ def make_parts(task: TaskSpec, config: MbrlConfig, folder: Path) -> tuple[Return
     with seeded_weights(config.seed, "mbrl", "agent"):
         agent = ReturnSacAgent(*sizes, config.agent, torch.Generator(device))
     with seeded_weights(config.seed, "mbrl", "model"):
-        kind = DeterministicEnsemble if config.weighting == "vagram" else GaussianEnsemble
-        model = kind(*sizes, config.model)
+        ensemble = config.ensemble or ("deterministic" if config.weighting == "vagram" else "gaussian")
+        model = ENSEMBLES[ensemble](*sizes, config.model)
         learned = LearnedTermination(*sizes).to(device)
     generator = torch_generator(config.seed, "mbrl", "weighting", device=device)
     weighting = make_weighting(
