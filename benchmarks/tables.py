@@ -5,7 +5,7 @@ python benchmarks/tables.py
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from rows import HERE, read_rows
@@ -117,5 +117,47 @@ def students(table: str) -> str:
     return markdown(header, body)
 
 
+def offline(measure: str, width: int, ensemble: str = "gaussian") -> str:
+    """Errors of the world model on recorded streams, in parts of the uniform weighting's with the same seed.
+
+    A cell is the geometric mean over refreshes and seeds; the last column is that over streams, with the interval of a
+    bootstrap over seeds within each stream.
+
+    Args:
+        measure: column of weightings_offline.csv.
+        width: hidden width of the model.
+        ensemble: what its members predict.
+    """
+    table = [
+        r for r in read_rows(HERE / "weightings_offline.csv") if r["ensemble"] == ensemble and int(r["width"]) == width
+    ]
+    plain = {(r["stream"], r["seed"], r["rows"]): float(r[measure]) for r in table if r["weighting"] == "uniform"}
+    streams = list(dict.fromkeys(row["stream"] for row in table))
+    body = []
+    for (weighting, mix), group in by(table, "weighting", "mix").items():
+        logs = []
+        for stream in streams:
+            seeds = by([row for row in group if row["stream"] == stream], "seed")
+            ratios = [
+                [np.log(float(r[measure]) / plain[stream, r["seed"], r["rows"]]) for r in s] for s in seeds.values()
+            ]
+            logs.append(np.array([np.mean(ratio) for ratio in ratios]))
+        name = weighting if float(mix) == 1 else f"{weighting}, λ = {mix}"
+        low, high = np.exp(stratified_bootstrap(_mean_of_means, logs))
+        overall = f"**{np.exp(_mean_of_means(logs)):.3f}** ({low:.3f} to {high:.3f})"
+        share = f"{mean(group, 'weights_effective_sample_size'):.2f}"
+        body.append((name, share, *(f"{np.exp(log.mean()):.3f}" for log in logs), overall))
+    names = (stream.rpartition("-")[0] for stream in streams)
+    return markdown(("weighting", "effective sample size", *names, "all"), body)
+
+
+def _mean_of_means(scores: Sequence[np.ndarray]) -> np.ndarray:
+    return np.mean([score.mean(axis=-1) for score in scores], axis=0)
+
+
 if __name__ == "__main__":
     print(steering(), over_tasks(), fresh(), students("students.csv"), students("depth.csv"), sep="\n\n")
+    for width in (32, 128):
+        for measure in ("error_newest", "error_newest_5_steps"):
+            print("", offline(measure, width), sep="\n")
+    print("", offline("error_newest", 32, "deterministic"), sep="\n")

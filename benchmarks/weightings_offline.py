@@ -127,7 +127,7 @@ def errors(options: Replay, weighting: WeightingName, seed: int) -> Iterator[dic
         figures = drain(learner.refresh(agent.policy, draw, objective if refresh else None))
         if refresh:
             seconds = time.process_time() - start
-            yield {"rows": before, **{name: figures[name] for name in MEASURES}, "cpu_seconds": seconds}
+            yield {"rows": before, **{name: f"{figures[name]:.4g}" for name in MEASURES}, "cpu_seconds": seconds}
 
 
 def main(options: Command) -> None:

@@ -46,12 +46,16 @@ def test_the_weighted_model_is_better_for_the_present_policy(modules):
 def test_the_table_of_presets_is_that_of_the_program():
     page = (DOCS / "mbrl.md").read_text(encoding="utf-8")
     rows = re.findall(
-        r"^\| `([\w-]+)` \| ([\d ]+) \| (\d+) \| \[(\d+), (\d+), (\d+), (\d+)\] \| (\d+) \|", page, flags=re.MULTILINE
+        r"^\| `([\w-]+)` \| ([\d ]+) \| (\d+) \| (\d+) \| \[(\d+), (\d+), (\d+), (\d+)\] \| (\d+) \| ([\d.]+) \|$",
+        page,
+        flags=re.MULTILINE,
     )
     assert {row[0] for row in rows} == set(TASK_PRESETS)
-    for task, env_steps, updates, *schedule, width in rows:
+    for task, env_steps, updates, policy_every, *schedule, width, discount in rows:
         settings = default_settings(task)
         assert settings.mbpo.env_steps == int(env_steps.replace(" ", ""))
         assert settings.mbpo.updates_per_step == int(updates)
+        assert settings.mbpo.policy_every == int(policy_every)
         assert settings.mbpo.rollout_schedule == tuple(map(int, schedule))
         assert settings.agent.width == int(width)
+        assert settings.agent.discount == float(discount)

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-_LOCOMOTION = {"agent": {"width": 256}, "training": {"max_steps": 600}}
+_SMALL_MODEL = {"width": 128, "depth": 3}
+"""Twice the gradient steps in the same time are worth more than MBPO's 4 layers of 200 units."""
+
+_LOCOMOTION: dict[str, Any] = {
+    "agent": {"width": 128},
+    "model": _SMALL_MODEL,
+    "training": {"max_steps": 400},
+    "mbpo": {"model_every": 500, "updates_per_step": 10, "policy_every": 2},
+}
 _FAST: dict[str, Any] = {
     "agent": {"width": 128, "learning_rate": 1e-3},
-    "model": {"width": 128, "depth": 3},
+    "model": _SMALL_MODEL,
     "training": {"max_steps": 400},
     "mbpo": {
-        "env_steps": 6_000,
+        "env_steps": 5_000,
+        "model_every": 500,
         "exploration_steps": 500,
         "epoch_steps": 500,
         "rollout_starts": 10_000,
@@ -28,21 +37,22 @@ TASK_PRESETS: dict[str, dict[str, Any]] = {
     # Target entropies are MBPO's -1, -3, -3, -4, -2, for all dimensions of an action together.
     "hopper": _with(
         _LOCOMOTION,
-        agent={"width": 256, "target_entropy": -1 / 3},
+        # Falling forward is worth 140 with a discount of .99, and standing 100: agents stayed with the former.
+        agent={"target_entropy": -1 / 3, "discount": 0.997},
         mbpo={"env_steps": 100_000, "rollout_schedule": (20, 150, 1, 15), "rollout_starts": 15_000},
     ),
-    "walker2d": _with(_LOCOMOTION, agent={"width": 256, "target_entropy": -3 / 6}),
+    "walker2d": _with(_LOCOMOTION, agent={"target_entropy": -3 / 6}),
     # MBPO takes 40 updates a step here.
-    "half-cheetah": _with(_LOCOMOTION, agent={"width": 256, "target_entropy": -3 / 6}),
+    "half-cheetah": _with(_LOCOMOTION, agent={"target_entropy": -3 / 6}),
     "ant-truncated": _with(
         _LOCOMOTION,
-        agent={"width": 256, "target_entropy": -4 / 8},
+        agent={"target_entropy": -4 / 8},
         mbpo={"env_steps": 100_000, "rollout_schedule": (20, 100, 1, 25), "rollout_starts": 10_000},
     ),
     "humanoid-truncated": _with(
         _LOCOMOTION,
-        agent={"width": 256, "target_entropy": -2 / 17},
-        model={"width": 400},
+        agent={"target_entropy": -2 / 17},
+        model={"width": 256},
         mbpo={
             "env_steps": 100_000,
             "model_every": 1_000,
@@ -51,7 +61,7 @@ TASK_PRESETS: dict[str, dict[str, Any]] = {
             "retain_epochs": 5,
         },
     ),
-    "inverted-double-pendulum": _with(_FAST, mbpo=_FAST["mbpo"] | {"env_steps": 5_000}),
+    "inverted-double-pendulum": _with(_FAST, mbpo={"model_every": 250}),
     "reacher": _FAST,
     "pusher": _FAST,
     "swimmer": _FAST,
