@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from expertgen.runs.config import merged
+
 _SMALL_MODEL = {"width": 128, "depth": 3}
 """Twice the gradient steps in the same time are worth more than MBPO's 4 layers of 200 units."""
 
@@ -14,6 +16,8 @@ _LOCOMOTION: dict[str, Any] = {
     "mbpo": {"model_every": 500, "updates_per_step": 10, "policy_every": 2},
 }
 _FAST: dict[str, Any] = {
+    "recency_scale": 1_500.0,
+    "ratio": {"newest": 500},
     "agent": {"width": 128, "learning_rate": 1e-3},
     "model": _SMALL_MODEL,
     "training": {"max_steps": 400},
@@ -29,39 +33,41 @@ _FAST: dict[str, Any] = {
 }
 
 
-def _with(base: dict[str, Any], **groups: dict[str, Any]) -> dict[str, Any]:
-    return {name: base.get(name, {}) | groups.get(name, {}) for name in base.keys() | groups.keys()}
-
-
 TASK_PRESETS: dict[str, dict[str, Any]] = {
     # Target entropies are MBPO's -1, -3, -3, -4, -2, for all dimensions of an action together.
-    "hopper": _with(
+    "hopper": merged(
         _LOCOMOTION,
-        # Falling forward is worth 140 with a discount of .99, and standing 100: agents stayed with the former.
-        agent={"target_entropy": -1 / 3, "discount": 0.997},
-        mbpo={"env_steps": 100_000, "rollout_schedule": (20, 150, 1, 15), "rollout_starts": 15_000},
-    ),
-    "walker2d": _with(_LOCOMOTION, agent={"target_entropy": -3 / 6}),
-    # MBPO takes 40 updates a step here.
-    "half-cheetah": _with(_LOCOMOTION, agent={"target_entropy": -3 / 6}),
-    "ant-truncated": _with(
-        _LOCOMOTION,
-        agent={"target_entropy": -4 / 8},
-        mbpo={"env_steps": 100_000, "rollout_schedule": (20, 100, 1, 25), "rollout_starts": 10_000},
-    ),
-    "humanoid-truncated": _with(
-        _LOCOMOTION,
-        agent={"target_entropy": -2 / 17},
-        model={"width": 256},
-        mbpo={
-            "env_steps": 100_000,
-            "model_every": 1_000,
-            "rollout_schedule": (20, 300, 1, 25),
-            "rollout_starts": 10_000,
-            "retain_epochs": 5,
+        {
+            # Falling forward is worth 140 with a discount of .99, and standing 100: agents stayed with the former.
+            "agent": {"target_entropy": -1 / 3, "discount": 0.997},
+            "mbpo": {"env_steps": 100_000, "rollout_schedule": (20, 150, 1, 15), "rollout_starts": 15_000},
         },
     ),
-    "inverted-double-pendulum": _with(_FAST, mbpo={"model_every": 250}),
+    "walker2d": merged(_LOCOMOTION, {"agent": {"target_entropy": -3 / 6}}),
+    # MBPO takes 40 updates a step here.
+    "half-cheetah": merged(_LOCOMOTION, {"agent": {"target_entropy": -3 / 6}}),
+    "ant-truncated": merged(
+        _LOCOMOTION,
+        {
+            "agent": {"target_entropy": -4 / 8},
+            "mbpo": {"env_steps": 100_000, "rollout_schedule": (20, 100, 1, 25), "rollout_starts": 10_000},
+        },
+    ),
+    "humanoid-truncated": merged(
+        _LOCOMOTION,
+        {
+            "agent": {"target_entropy": -2 / 17},
+            "model": {"width": 256},
+            "mbpo": {
+                "env_steps": 100_000,
+                "model_every": 1_000,
+                "rollout_schedule": (20, 300, 1, 25),
+                "rollout_starts": 10_000,
+                "retain_epochs": 5,
+            },
+        },
+    ),
+    "inverted-double-pendulum": merged(_FAST, {"mbpo": {"model_every": 250}}),
     "reacher": _FAST,
     "pusher": _FAST,
     "swimmer": _FAST,
