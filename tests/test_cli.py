@@ -59,7 +59,10 @@ REFUSED = {
     ),
     "mbrl, no termination rule": (["mbrl", "assembly", "--termination", "rule"], "--termination learned"),
     "mbrl, planner": (["mbrl", "hopper", "--planner.horizon", "0"], "planner.horizon must be at least 1, not 0"),
-    "mbrl, long rollouts": (["mbrl", "hopper", "--mbpo.model-capacity", "999"], "15000 rollouts of 15 steps are more"),
+    "mbrl, long rollouts": (
+        ["mbrl", "hopper", "--mbpo.rollout-transitions", "9"],
+        "a rollout of 15 steps is longer than mbpo.rollout_transitions (9)",
+    ),
     "mbrl, unknown setting in file": (["mbrl", "hopper", "--config", "text.yaml"], "unknown setting 'steer'"),
     "mbrl, discrete actions": (
         ["mbrl", "tests.mbrl.toy:CART", "--termination", "learned"],
@@ -306,7 +309,7 @@ def test_expert_files_hold_their_prior(tmp_path):
 
 def test_mbrl_from_the_command_line_learns_resumes_and_says_where_the_report_is(tmp_path, capsys):
     small = (
-        "--mbpo.env-steps 520 --mbpo.epoch-steps 20 --mbpo.rollout-starts 30 "
+        "--mbpo.env-steps 520 --mbpo.epoch-steps 20 --mbpo.rollout-transitions 30 "
         "--mbpo.updates-per-step 1 --mbpo.batch-size 16 --mbpo.evaluation-episodes 2 --final-episodes 2 "
         "--agent.width 8 --model.width 8 --training.max-steps 5 --training.min-epoch-steps 5"
     )

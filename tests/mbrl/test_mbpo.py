@@ -132,12 +132,16 @@ def test_a_wrong_termination_rule_stops_the_run(tmp_path, monkeypatch):
     [
         ({"env_steps": 0}, r"mbpo\.env_steps must be at least 1"),
         ({"env_steps": 100, "exploration_steps": 100}, r"mbpo\.exploration_steps \(100\) must be less than"),
+        (
+            {"updates_per_step": 5, "policy_every": 2},
+            r"mbpo\.policy_every \(2\) must divide mbpo\.updates_per_step \(5\)",
+        ),
         ({"real_ratio": 1.0}, r"mbpo\.real_ratio must lie in \[0, 1\)"),
         ({"rollout_schedule": (20, 20, 1, 1)}, r"mbpo\.rollout_schedule .* needs 0 <= e0 < e1"),
         ({"rollout_schedule": (0, 9, 0, 1)}, r"mbpo\.rollout_schedule .* 1 <= k0 <= k1"),
         (
-            {"rollout_schedule": (0, 9, 1, 60)},
-            r"20000 rollouts of 60 steps are more than mbpo\.model_capacity \(1000000\) holds",
+            {"rollout_schedule": (0, 9, 1, 60), "rollout_transitions": 59},
+            r"a rollout of 60 steps is longer than mbpo\.rollout_transitions \(59\)",
         ),
     ],
 )

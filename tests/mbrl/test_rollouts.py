@@ -52,10 +52,9 @@ def test_schedules_of_mbpo(schedule, lengths):
     assert {epoch: rollout_length(epoch, schedule) for epoch in lengths} == lengths
 
 
-def test_retention_is_that_of_mbpo_up_to_the_capacity():
-    config = MbpoConfig(rollout_starts=1000, model_every=250, epoch_steps=1000, retain_epochs=5, model_capacity=50_000)
-    assert config.retained(1) == 1000 * 4 * 5
-    assert config.retained(3) == 50_000
+def test_retention_is_that_of_mbpo():
+    config = MbpoConfig(rollout_transitions=1000, model_every=250, epoch_steps=1000, retain_epochs=5)
+    assert config.retained == 1000 * 4 * 5
 
 
 def test_starts_follow_their_weights():

@@ -17,7 +17,7 @@ TINY = {
     "mbpo": {
         "env_steps": 540,
         "epoch_steps": 20,
-        "rollout_starts": 30,
+        "rollout_transitions": 30,
         "updates_per_step": 1,
         "batch_size": 16,
         "evaluation_episodes": 2,

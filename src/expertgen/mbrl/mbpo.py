@@ -63,18 +63,16 @@ class MbpoConfig:
     """Steps of an epoch: between two evaluations and saved states."""
     model_every: int = 250
     """Steps between two refreshes of the model."""
-    rollout_starts: int = 20_000
-    """Rollouts begun after each refresh."""
+    rollout_transitions: int = 100_000
+    """Transitions imagined after each refresh: the longer rollouts are, the fewer begin."""
     rollout_schedule: tuple[int, int, int, int] = (20, 150, 1, 1)
     """(e0, e1, k0, k1): rollouts have k0 steps until epoch e0 and k1 steps from epoch e1 on."""
     retain_epochs: int = 1
     """Epochs for which imagined transitions are kept."""
-    model_capacity: int = 1_000_000
-    """Imagined transitions kept at most."""
     updates_per_step: int = 20
     """Gradient steps of the critics for each step in the environment."""
     policy_every: int = 1
-    """Of so many of them, the last is followed by one of the policy."""
+    """The policy steps after every so many steps of the critics."""
     batch_size: int = 256
     """Transitions of a gradient step."""
     real_ratio: float = 0.05
@@ -92,9 +90,8 @@ class MbpoConfig:
             "exploration_steps",
             "epoch_steps",
             "model_every",
-            "rollout_starts",
+            "rollout_transitions",
             "retain_epochs",
-            "model_capacity",
             "updates_per_step",
             "policy_every",
             "batch_size",
@@ -119,16 +116,16 @@ class MbpoConfig:
                 f"mbpo.rollout_schedule (e0, e1, k0, k1) needs 0 <= e0 < e1 and 1 <= k0 <= k1, not "
                 f"{self.rollout_schedule}"
             )
-        if longest * self.rollout_starts > self.model_capacity:
+        if longest > self.rollout_transitions:
             raise UsageError(
-                f"{self.rollout_starts} rollouts of {longest} steps are more than mbpo.model_capacity "
-                f"({self.model_capacity}) holds; lower mbpo.rollout_starts or the schedule"
+                f"a rollout of {longest} steps is longer than mbpo.rollout_transitions ({self.rollout_transitions}), "
+                "all that a refresh imagines; raise that or shorten mbpo.rollout_schedule"
             )
 
-    def retained(self, length: int) -> int:
-        """Imagined transitions to keep while rollouts have `length` steps."""
-        refreshes = math.ceil(self.epoch_steps / self.model_every)
-        return min(self.model_capacity, self.rollout_starts * length * refreshes * self.retain_epochs)
+    @property
+    def retained(self) -> int:
+        """Imagined transitions that are kept."""
+        return self.rollout_transitions * math.ceil(self.epoch_steps / self.model_every) * self.retain_epochs
 
 
 def mbpo(
@@ -194,7 +191,7 @@ class _Run:
         self.task, self.agent, self.learner, self.config = task, agent, learner, config
         self.seed, self.folder, self.actor, self.objective = seed, folder, actor, objective
         self.device = str(agent.generator.device)
-        self.imagined = TransitionBuffer(1, task.observation_size, task.action_size, self.device)
+        self.imagined = TransitionBuffer(config.retained, task.observation_size, task.action_size, self.device)
         self.segments = self.env_steps = self.updates = self.rows = 0
         self.seconds = 0.0
         self.last_return: float | None = None
@@ -290,12 +287,11 @@ class _Run:
             learner.model,
             agent.policy,
             learner.termination,
-            learner.starts(config.rollout_starts, draw),
+            learner.starts(config.rollout_transitions // length, draw),
             length,
             draw,
             self.folder,
         )
-        self.imagined.capacity = config.retained(length)
         self.imagined.add(imagined, torch.zeros_like(imagined.terminated))
         return figures | {"rollout_length": length, "imagined": len(self.imagined)}
 

@@ -26,7 +26,7 @@ _FAST: dict[str, Any] = {
         "model_every": 500,
         "exploration_steps": 500,
         "epoch_steps": 500,
-        "rollout_starts": 10_000,
+        "rollout_transitions": 10_000,
         "updates_per_step": 5,
         "evaluation_episodes": 10,
     },
@@ -40,7 +40,7 @@ TASK_PRESETS: dict[str, dict[str, Any]] = {
         {
             # Falling forward is worth 140 with a discount of .99, and standing 100: agents stayed with the former.
             "agent": {"target_entropy": -1 / 3, "discount": 0.997},
-            "mbpo": {"env_steps": 100_000, "rollout_schedule": (20, 150, 1, 15), "rollout_starts": 15_000},
+            "mbpo": {"env_steps": 100_000, "rollout_schedule": (20, 150, 1, 15)},
         },
     ),
     "walker2d": merged(_LOCOMOTION, {"agent": {"target_entropy": -3 / 6}}),
@@ -50,19 +50,18 @@ TASK_PRESETS: dict[str, dict[str, Any]] = {
         _LOCOMOTION,
         {
             "agent": {"target_entropy": -4 / 8},
-            "mbpo": {"env_steps": 100_000, "rollout_schedule": (20, 100, 1, 25), "rollout_starts": 10_000},
+            "mbpo": {"env_steps": 100_000, "rollout_schedule": (20, 100, 1, 25)},
         },
     ),
     "humanoid-truncated": merged(
         _LOCOMOTION,
         {
             "agent": {"target_entropy": -2 / 17},
-            "model": {"width": 256},
+            "model": {"width": 400},
             "mbpo": {
                 "env_steps": 100_000,
                 "model_every": 1_000,
                 "rollout_schedule": (20, 300, 1, 25),
-                "rollout_starts": 10_000,
                 "retain_epochs": 5,
             },
         },
