@@ -128,25 +128,26 @@ def offline(measure: str, width: int, ensemble: str = "gaussian") -> str:
         width: hidden width of the model.
         ensemble: what its members predict.
     """
-    table = [
-        r for r in read_rows(HERE / "weightings_offline.csv") if r["ensemble"] == ensemble and int(r["width"]) == width
-    ]
-    plain = {(r["stream"], r["seed"], r["rows"]): float(r[measure]) for r in table if r["weighting"] == "uniform"}
-    streams = list(dict.fromkeys(row["stream"] for row in table))
+    rows = read_rows(HERE / "weightings_offline.csv")
+    rows = [row for row in rows if row["ensemble"] == ensemble and int(row["width"]) == width]
+    plain = {(r["stream"], r["seed"], r["rows"]): float(r[measure]) for r in rows if r["weighting"] == "uniform"}
+    methods = by(rows, "weighting", "mix")
+    replays = {name: set(by(group, "stream", "seed")) for name, group in methods.items()}
+    complete = sorted(set.intersection(*replays.values()))  # a table may be printed while replays are under way
+    streams = list(dict.fromkeys(stream for stream, _ in complete))
     body = []
-    for (weighting, mix), group in by(table, "weighting", "mix").items():
-        logs = []
-        for stream in streams:
-            seeds = by([row for row in group if row["stream"] == stream], "seed")
-            ratios = [
-                [np.log(float(r[measure]) / plain[stream, r["seed"], r["rows"]]) for r in s] for s in seeds.values()
-            ]
-            logs.append(np.array([np.mean(ratio) for ratio in ratios]))
+    for (weighting, mix), group in methods.items():
+        logs: dict[str, list[float]] = {stream: [] for stream in streams}
+        for (stream, seed), replay in by(group, "stream", "seed").items():
+            if (stream, seed) in complete:
+                ratios = [float(r[measure]) / plain[stream, seed, r["rows"]] for r in replay]
+                logs[stream].append(float(np.log(ratios).mean()))
+        scores = [np.array(log) for log in logs.values()]
+        low, high = np.exp(stratified_bootstrap(_mean_of_means, scores))
+        overall = f"**{np.exp(_mean_of_means(scores)):.3f}** ({low:.3f} to {high:.3f})"
         name = weighting if float(mix) == 1 else f"{weighting}, λ = {mix}"
-        low, high = np.exp(stratified_bootstrap(_mean_of_means, logs))
-        overall = f"**{np.exp(_mean_of_means(logs)):.3f}** ({low:.3f} to {high:.3f})"
-        share = f"{mean(group, 'weights_effective_sample_size'):.2f}"
-        body.append((name, share, *(f"{np.exp(log.mean()):.3f}" for log in logs), overall))
+        size = f"{mean(group, 'weights_effective_sample_size'):.2f}"
+        body.append((name, size, *(f"{np.exp(score.mean()):.3f}" for score in scores), overall))
     names = (stream.rpartition("-")[0] for stream in streams)
     return markdown(("weighting", "effective sample size", *names, "all"), body)
 
