@@ -105,13 +105,15 @@ def replay(options: Replay) -> None:
 def errors(options: Replay, weighting: WeightingName, seed: int) -> Iterator[dict[str, Any]]:
     """The figures of each refresh but the first, which nothing has been learned before."""
     columns, about = load_checkpoint(options.stream / "buffer.safetensors", "stream-buffer", 1)
+    config = default_settings(about["task"])
     config: MbrlConfig = replace(
-        default_settings(about["task"]),
+        config,
         seed=seed,
         weighting=weighting,
         ensemble=options.ensemble,
         limits=Limits(mix=options.mix),
         model=ModelConfig(members=3, elites=3, width=options.width, depth=3),
+        mbpo=replace(config.mbpo, env_steps=about["rows"]),
     )
     agent, learner, _ = make_parts(get_task(config.task), config, options.stream)
     first, transitions = columns.pop("first"), Transitions(**columns)
