@@ -10,6 +10,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 BENCHMARKS = ROOT / "benchmarks"
+PEERS = {"peer": ("stable_baselines3", "diffusers"), "mbrl_lib": ("mbrl",)}
+"""What a script compares with; packages that are not always there."""
 
 
 def load(path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -34,7 +36,6 @@ def test_the_page_of_results_shows_what_the_tables_hold(monkeypatch):
 
 @pytest.mark.parametrize("path", sorted(BENCHMARKS.glob("*.py")), ids=lambda path: path.stem)
 def test_benchmarks_can_be_imported(path, monkeypatch):
-    if path.stem == "peer":
-        pytest.importorskip("stable_baselines3")
-        pytest.importorskip("diffusers")
+    for peer in PEERS.get(path.stem, ()):
+        pytest.importorskip(peer)
     load(path, monkeypatch)

@@ -52,8 +52,9 @@ def load_template(name: str, package: str = _HOME, style: str | None = None) -> 
 
 
 def flat(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """Nested settings → dotted keys and their values as text."""
+    """Nested settings → dotted keys and their values as text; a dash for what is left to its default."""
     rows: list[tuple[str, str]] = []
     for key, value in settings.items():
-        rows += flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else [(f"{prefix}{key}", str(value))]
+        text = "–" if value is None else str(value)
+        rows += flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else [(f"{prefix}{key}", text)]
     return rows
