@@ -34,6 +34,19 @@ def test_the_page_of_results_shows_what_the_tables_hold(monkeypatch):
         assert not missing, "python benchmarks/tables.py prints what docs/results.md should show"
 
 
+def test_the_page_of_weightings_shows_what_the_tables_hold(monkeypatch):
+    tables = load(BENCHMARKS / "tables.py", monkeypatch)
+    page = (ROOT / "docs" / "weightings.md").read_text(encoding="utf-8").splitlines()
+    printed = (
+        tables.offline("error_newest", 32),
+        tables.offline("error_newest_5_steps", 32),
+        tables.offline("error_newest", 32, "deterministic"),
+    )
+    for table in printed:
+        missing = [line for line in table.splitlines() if line not in page]
+        assert not missing, "python benchmarks/tables.py prints what docs/weightings.md should show"
+
+
 @pytest.mark.parametrize("path", sorted(BENCHMARKS.glob("*.py")), ids=lambda path: path.stem)
 def test_benchmarks_can_be_imported(path, monkeypatch):
     for peer in PEERS.get(path.stem, ()):
