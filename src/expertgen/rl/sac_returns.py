@@ -157,7 +157,7 @@ class ReturnSacAgent:
 
         Args:
             batch: rows of both steps.
-            policy: step the policy, too; most of what a policy learns, it learns from a fraction of the critics' steps.
+            policy: step policy and temperature, too.
 
         Returns:
             health metrics as detached scalars: `critic_loss`, `q` (mean value on the batch, in the unit of rewards),
