@@ -88,8 +88,21 @@ def test_critics_side_by_side_are_critics_one_by_one():
     assert together.shape == (3, 10)
     for i in range(3):
         x = torch.cat([observation, action], dim=1)
-        for weight, shift in zip(ensemble.body.weights, ensemble.body.shifts, strict=True):
-            x = torch.relu(torch.nn.functional.layer_norm(x @ weight[i], (8,)) + shift[i])
+        body = ensemble.body
+        for weight, bias, shift in zip(body.weights, body.biases, body.shifts, strict=True):
+            x = torch.relu(torch.nn.functional.layer_norm(x @ weight[i] + bias[i], (8,)) + shift[i])
         alone = (x @ ensemble.weight[i]).squeeze(1) + ensemble.bias[i, 0, 0]
         torch.testing.assert_close(together[i], alone, rtol=0.02, atol=0.02)  # where products are in bfloat16
     assert not torch.equal(together[0], together[1])
+
+
+@torch.no_grad()
+def test_twice_as_fast_does_not_look_the_same():
+    # LayerNorm takes the length of what it is given: only a bias before it keeps the length of an observation.
+    torch.manual_seed(0)
+    observation, action = torch.randn(10, 4), torch.randn(10, 2)
+    critics = CriticEnsemble(critics=2, observation_size=4, action_size=2, width=64, depth=1)
+    values, others = critics(observation, action), critics(2 * observation, 2 * action)
+    assert float((values - others).abs().mean()) > 0.05 * float(values.std())
+    actor = TanhGaussianActor(4, 2, 64, 1)
+    assert not torch.allclose(actor(observation)[0], actor(2 * observation)[0], atol=1e-4)

@@ -17,7 +17,6 @@ _LOCOMOTION: dict[str, Any] = {
 }
 _FAST: dict[str, Any] = {
     "recency_scale": 1_500.0,
-    "ratio": {"newest": 500},
     "agent": {"width": 128, "learning_rate": 1e-3},
     "model": _SMALL_MODEL,
     "training": {"max_steps": 400},

@@ -13,19 +13,23 @@ from expertgen.runs.machine import fast_bfloat16
 LOG_DEVIATION_RANGE = (-5.0, 1.0)
 
 
-class _Body(nn.Module):
-    """Hidden layers of `members` networks side by side, ReLU(LayerNorm(x W) + shift), in batched matrix products.
+def _uniform(*shape: int, bound: float) -> Tensor:
+    return torch.empty(shape).uniform_(-bound, bound)
 
-    There is no bias before the LayerNorm, since the shift is behind it, and no scale, since ReLU passes positive
-    scales on to the next layer's weights. Products are in bfloat16 where that is fast; results are float32.
+
+class _Body(nn.Module):
+    """Hidden layers of `members` networks side by side, ReLU(LayerNorm(x W + b) + shift), in batched matrix products.
+
+    The bias before the LayerNorm is not idle: without it x and 2 x look the same to a network, a slow fall like a fast
+    one. There is no scale, since ReLU passes positive scales on to the next layer's weights. Products are in bfloat16
+    where that is fast; results are float32.
     """
 
     def __init__(self, members: int, size_in: int, width: int, depth: int) -> None:
         super().__init__()
-        self.weights = nn.ParameterList(
-            torch.empty(members, size, width).uniform_(-1 / math.sqrt(size), 1 / math.sqrt(size))
-            for size in [size_in] + [width] * (depth - 1)
-        )
+        sizes = [size_in] + [width] * (depth - 1)
+        self.weights = nn.ParameterList(_uniform(members, size, width, bound=1 / math.sqrt(size)) for size in sizes)
+        self.biases = nn.ParameterList(_uniform(members, 1, width, bound=1 / math.sqrt(size)) for size in sizes)
         self.shifts = nn.ParameterList(torch.zeros(members, 1, width) for _ in range(depth))
 
     def forward(self, x: Float[Tensor, "members batch size_in"]) -> Float[Tensor, "members batch width"]:
@@ -33,9 +37,9 @@ class _Body(nn.Module):
         x = x.to(product_type)
         # Without any scale, LayerNorm takes twice as long on a CPU.
         scale = torch.ones(self.shifts[0].shape[-1], dtype=product_type, device=x.device)
-        for weight, shift in zip(self.weights, self.shifts, strict=True):
-            normalized = nn.functional.layer_norm(torch.bmm(x, weight.to(product_type)), scale.shape, scale)
-            x = normalized.add_(shift.to(product_type)).relu_()
+        for weight, bias, shift in zip(self.weights, self.biases, self.shifts, strict=True):
+            product = torch.baddbmm(bias.to(product_type), x, weight.to(product_type))
+            x = nn.functional.layer_norm(product, scale.shape, scale).add_(shift.to(product_type)).relu_()
         return x.float()
 
 
