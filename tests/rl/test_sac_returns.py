@@ -149,6 +149,17 @@ def test_scales_of_observations_and_rewards():
     assert float(agent.reward_scale) == 1.0
 
 
+def test_temperature_stays_without_a_target(tmp_path):
+    agent = make_agent(ReturnSacConfig(width=16, temperature=0.1, target_entropy=None))
+    for _ in range(3):
+        health = agent.update(random_batch())
+    assert float(agent.log_temperature.exp()) == pytest.approx(0.1)
+    assert float(health["temperature"]) == pytest.approx(0.1)
+    again = make_agent(ReturnSacConfig(width=16, temperature=0.1, target_entropy=None))
+    again.load_state(agent.state(), tmp_path)
+    assert agent.state().keys() == again.state().keys()
+
+
 @pytest.mark.parametrize(("target_entropy", "sign"), [(10.0, 1), (-10.0, -1)])
 def test_temperature_rises_while_the_policy_is_too_sure(target_entropy, sign):
     agent = make_agent(ReturnSacConfig(width=16, target_entropy=target_entropy))

@@ -1,7 +1,7 @@
 """Soft actor-critic for dense rewards: the critic estimates a return, in the rewards' own scale.
 
 Soft actor-critic as published (Haarnoja et al. 2018, https://arxiv.org/abs/1812.05905), equation numbers from there:
-twin critics and their minimum, entropy in the backup, a learned temperature. What is not from there:
+twin critics and their minimum, entropy in the backup, a learned temperature (or a fixed one). What is not from there:
 
 - LayerNorm in actor and critics, which keeps values bounded where they are extrapolated.
 - Observations are standardised. The scale is given from outside (`fit_observation_scale`) when there are more data.
@@ -46,9 +46,9 @@ class ReturnSacConfig:
     target_rate: float = 0.005
     """Polyak rate of the target critics."""
     temperature: float = 0.02
-    """Initial entropy temperature, for rewards divided by their scale; it is learned."""
-    target_entropy: float = -0.5
-    """Target entropy of the policy per action dimension."""
+    """Entropy temperature at the start, for rewards divided by their scale."""
+    target_entropy: float | None = -0.5
+    """Entropy per action dimension at which the temperature is learned to keep the policy; without, it stays."""
 
     def __post_init__(self) -> None:
         for name in ("width", "depth", "critics"):
@@ -123,7 +123,8 @@ class ReturnSacAgent:
         self.target_critic = copy.deepcopy(self.critic).requires_grad_(False)
         self.log_temperature = torch.tensor(config.temperature, device=device).log().requires_grad_()
         self.reward_scale = torch.ones((), device=device)
-        self.target_entropy = config.target_entropy * action_size
+        wanted = config.target_entropy
+        self.target_entropy = None if wanted is None else wanted * action_size
         parts = {"critic": self.critic.parameters(), "policy": [*self.policy.parameters(), self.log_temperature]}
         self._optimizers = {
             f"{name}_optimizer": torch.optim.Adam(part, config.learning_rate, fused=True)
@@ -195,9 +196,10 @@ class ReturnSacAgent:
         action, log_density = self.policy.actor.sample(observation, self._normal(len(observation)))
         loss = (temperature * log_density - self.critic(observation, action).amin(dim=0)).mean()
         differentiate(loss, self.policy)
-        # The temperature rises while the policy's entropy is below the target.
         entropy = -log_density.detach().mean()
-        self.log_temperature.grad = entropy - self.target_entropy
+        if self.target_entropy is not None:
+            # The temperature rises while the policy's entropy is below the target.
+            self.log_temperature.grad = entropy - self.target_entropy
         self._optimizers["policy_optimizer"].step()
         return {"actor_loss": loss.detach(), "entropy": entropy / self.action_size, "temperature": temperature}
 
