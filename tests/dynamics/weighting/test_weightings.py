@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from expertgen.dynamics.transitions import Transitions
 from expertgen.dynamics.weighting import tom
 from expertgen.dynamics.weighting.check import checked
 from expertgen.dynamics.weighting.density_ratio import DensityRatio, DensityRatioConfig, NewestRatio
@@ -45,6 +46,7 @@ VARIANTS = [
         ("chi2", "quadratic", "state", 0.0),
     ]
 ]
+VARIANTS.append(replace(MATCHING, truncation="continue"))
 MAKERS = {
     "uniform": lambda: Uniform(),
     "recency": lambda: Recency(30.0),
@@ -217,6 +219,26 @@ def test_a_known_ratio(known_ratio, divergence, conjugate, least):
     print(f"{divergence} {conjugate}: correlation {correlation:.4f} on a share of {float(kept.float().mean()):.2f}")
     assert correlation > least
     assert float(tom.effective_sample_size(weights)) > 0.4
+
+
+class NoRatio(NewestRatio):
+    """All data are the policy's own."""
+
+    def log_ratio(self, transitions):
+        return torch.zeros(len(transitions))
+
+
+def test_data_of_the_policy_itself_keep_their_weights_although_time_limits_cut_them():
+    time = torch.arange(10.0).repeat(100)[:, None]
+    cut = (time == 9).squeeze(1)
+    rows = Transitions(time, torch.zeros(1000, 1), torch.zeros(1000), time + 1, torch.zeros_like(cut), cut)
+    deviation = {}
+    for truncation in ("regenerate", "continue"):
+        config = OccupancyConfig(multiplier="state", truncation=truncation, steps=300, width=32, learning_rate=3e-3)
+        weighting = OccupancyMatching(1, 1, config, NoRatio(), generator())
+        deviation[truncation] = float(weighting.fit(rows, LinearPolicy(), torch.zeros(1, 1)).std())
+    assert deviation["regenerate"] < 0.05
+    assert deviation["continue"] > 0.5
 
 
 def test_health_by_hand():

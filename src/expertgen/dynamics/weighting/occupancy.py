@@ -1,8 +1,12 @@
 """Transition occupancy matching with networks: a discriminator for R, a network for the multiplier, `tom` for the rest.
 
 Departures from the authors' program: all layers of the discriminator learn, inputs are normalised, λ is found in
-closed form, a termination is followed by the next episode, and a time limit is no end. There is no target network: with
-Q(s', π) held fixed the objective has no minimum, as a constant c added to Q changes it by (1 - γ) c - c = -γ c.
+closed form, and every end of an episode is followed by the next one. There is no target network: with Q(s', π) held
+fixed the objective has no minimum, as a constant c added to Q changes it by (1 - γ) c - c = -γ c.
+
+R compares data with data: those of the present policy, cut by the same time limits as all others. The flow must be that
+of such data, too. Where a time limit has no end (`truncation="continue"`) or γ looks less far ahead than episodes last,
+the flow is that of states which nobody meets, and the multiplier moves even weights away that are right.
 """
 
 from __future__ import annotations
@@ -42,6 +46,8 @@ class OccupancyConfig:
     """Q(s, a), whose flow holds the policy's actions, or V(s), which leaves actions to the discriminator."""
     termination: tom.Termination = "regenerate"
     """What follows a termination: the next episode, or nothing."""
+    truncation: Literal["regenerate", "continue"] = "regenerate"
+    """What follows a time limit: the next episode, or what the policy would do without the limit."""
     discount: float = 0.99
     """γ of the occupancy."""
     steps: int = 300
@@ -160,6 +166,8 @@ class OccupancyMatching:
     def _residual(
         self, batch: Transitions, log_ratio: Tensor, value: Tensor, following: Tensor, start_value: Tensor
     ) -> Tensor:
+        if self.config.truncation == "regenerate":
+            following = torch.where(batch.truncated, start_value.mean(), following)
         return tom.residual(
             log_ratio, value, following, start_value, batch.terminated, self.config.discount, self.config.termination
         )

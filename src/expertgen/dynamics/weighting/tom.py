@@ -51,12 +51,11 @@ def residual(
 ) -> Rows:
     """The residual e_Q of each transition.
 
-    Truncation by a time limit is no termination: those rows look ahead like any other.
-
     Args:
         log_ratio: R(s, a, s'), log of how much more often the policy makes this transition than the buffer holds it.
         value: Q(s, a).
-        next_value: Q(s', π), for the true next state, also where the episode ended.
+        next_value: Q(s', π) for the true next state. For rows cut by a time limit, the mean of `start_value` if the flow
+            is to be that of episodes of this length.
         start_value: Q(s0, π) for a sample of start states.
         terminated: whether the task ended with this transition.
         discount: γ.
