@@ -54,8 +54,8 @@ def residual(
     Args:
         log_ratio: R(s, a, s'), log of how much more often the policy makes this transition than the buffer holds it.
         value: Q(s, a).
-        next_value: Q(s', π) for the true next state. For rows cut by a time limit, the mean of `start_value` if the flow
-            is to be that of episodes of this length.
+        next_value: Q(s', π) for the true next state. For rows cut by a time limit, the mean of `start_value` where the
+            flow is to be that of episodes of this length.
         start_value: Q(s0, π) for a sample of start states.
         terminated: whether the task ended with this transition.
         discount: γ.
