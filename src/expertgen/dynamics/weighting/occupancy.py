@@ -48,8 +48,8 @@ class OccupancyConfig:
     """What follows a termination: the next episode, or nothing."""
     truncation: Literal["regenerate", "continue"] = "regenerate"
     """What follows a time limit: the next episode, or what the policy would do without the limit."""
-    discount: float = 0.99
-    """γ of the occupancy."""
+    discount: float = 0.999
+    """γ of the occupancy: near 1, since data are collected without any."""
     steps: int = 300
     """Gradient steps at each refit; the network is kept from one refit to the next."""
     batch_size: int = 256
