@@ -149,15 +149,12 @@ def test_scales_of_observations_and_rewards():
     assert float(agent.reward_scale) == 1.0
 
 
-def test_temperature_stays_without_a_target(tmp_path):
+def test_temperature_stays_without_a_target():
     agent = make_agent(ReturnSacConfig(width=16, temperature=0.1, target_entropy=None))
     for _ in range(3):
         health = agent.update(random_batch())
     assert float(agent.log_temperature.exp()) == pytest.approx(0.1)
     assert float(health["temperature"]) == pytest.approx(0.1)
-    again = make_agent(ReturnSacConfig(width=16, temperature=0.1, target_entropy=None))
-    again.load_state(agent.state(), tmp_path)
-    assert agent.state().keys() == again.state().keys()
 
 
 @pytest.mark.parametrize(("target_entropy", "sign"), [(10.0, 1), (-10.0, -1)])
