@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from rows import HERE, read_rows
 
+from expertgen.dynamics.weighting.interface import Limits
 from expertgen.evaluation.comparison import interquartile_mean, stratified_bootstrap
 
 MAIN = ("peg-insert-side", "assembly", "stick-pull", "box-close")
@@ -147,7 +148,7 @@ def offline(measure: str, width: int, ensemble: str = "gaussian") -> str:
         if min(map(len, scores)) > 1:
             low, high = np.exp(stratified_bootstrap(_mean_of_means, scores))
             overall += f" ({low:.3f} to {high:.3f})"
-        name = weighting if float(mix) == 1 else f"{weighting}, λ = {mix}"
+        name = weighting if float(mix) == Limits().mix else f"{weighting}, λ = {mix}"
         size = f"{mean(group, 'weights_effective_sample_size'):.2f}"
         body.append((name, size, *(f"{np.exp(score.mean()):.3f}" for score in scores), overall))
     names = (stream.rpartition("-")[0] for stream in streams)

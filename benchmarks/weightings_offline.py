@@ -64,7 +64,7 @@ class Replay:
     """Hidden width of the model: 3 members of 3 layers, all elites."""
     ensemble: Literal["gaussian", "deterministic"] = "gaussian"
     """What members of the model predict; `vagram` needs points."""
-    mix: float = 1.0
+    mix: float = 0.5
     """Share of the weighting (`pmer`, `discriminator`, `tom-*`); the rest is uniform."""
 
 

@@ -232,10 +232,11 @@ class ModelTrainer:
 def shorten_gradients(parameters: list[torch.nn.Parameter], bound: float) -> None:
     """Shortens each member's gradient to `bound`; the parameters' first dimension is the member."""
     gradients = [p.grad for p in parameters if p.grad is not None]
-    squares = torch.stack([g.flatten(1).square().sum(dim=1) for g in gradients]).sum(dim=0)
-    factor = (bound / squares.sqrt().clamp(min=1e-12)).clamp(max=1)
-    for gradient in gradients:
-        gradient.mul_(factor.view(-1, *[1] * (gradient.dim() - 1)))
+    lengths = torch.stack([torch.linalg.vector_norm(g.flatten(1), dim=1) for g in gradients])
+    factor = bound / torch.linalg.vector_norm(lengths, dim=0).clamp(min=bound)
+    if (factor < 1).any():
+        for gradient in gradients:
+            gradient.mul_(factor.view(-1, *[1] * (gradient.dim() - 1)))
 
 
 class Best:
@@ -311,11 +312,13 @@ def draw_rows(
         count: rows to draw.
         generator: source of the draw.
     """
-    shape = (len(cumulative), count)
-    part = torch.rand(shape, generator=generator, device=generator.device).argsort(dim=1)
-    point = (part + torch.rand(shape, generator=generator, device=generator.device, dtype=torch.float64)) / count
-    rows = torch.searchsorted(cumulative, point.to(cumulative.device) * cumulative[:, -1:], right=True)
-    return rows.clamp(max=cumulative.shape[1] - 1)
+    members = len(cumulative)
+    part = torch.arange(count, device=generator.device)
+    offset = torch.rand(members, count, generator=generator, device=generator.device, dtype=torch.float64)
+    point = ((part + offset) / count).to(cumulative.device) * cumulative[:, -1:]
+    rows = torch.searchsorted(cumulative, point, right=True).clamp(max=cumulative.shape[1] - 1)
+    order = [torch.randperm(count, generator=generator, device=generator.device) for _ in range(members)]
+    return rows.gather(1, torch.stack(order).to(rows.device))
 
 
 def bootstrap_counts(transitions: Transitions, seed: int, members: int) -> Float[Tensor, "members rows"]:

@@ -39,11 +39,18 @@ class Transitions:
 
     def __getitem__(self, rows: slice | Tensor) -> Transitions:
         """Selects rows; an index `[members, batch]` gives tensors `[members, batch, ...]`, a slice gives views."""
-        return Transitions(**{name: tensor[rows] for name, tensor in self.tensors().items()})
+        return Transitions(**{name: _select(tensor, rows) for name, tensor in self.tensors().items()})
 
     def tensors(self) -> dict[str, Tensor]:
         """The tensors by name."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+def _select(tensor: Tensor, rows: slice | Tensor) -> Tensor:
+    if isinstance(rows, slice) or rows.dtype == torch.bool:
+        return tensor[rows]
+    # Three times faster on a CPU than tensor[rows].
+    return tensor.index_select(0, rows.flatten()).unflatten(0, rows.shape)
 
 
 class TransitionBuffer:

@@ -46,8 +46,7 @@ def make_weighting(
         recency_scale: age at which a weight of `recency` has fallen to 1/e, in transitions.
         ratio: the discriminator of `discriminator` and `tom-*`.
         occupancy: of `tom-*`; the name decides its divergence.
-        limits: largest weight and mixing, of those above and of `pmer`, which takes half of the mixing: errors stand
-            for noise, too.
+        limits: largest weight and mixing, of those above and of `pmer`.
     """
     observation_size = model.targets - 1
     action_size = len(model.input_scale.mean) - observation_size
@@ -60,7 +59,7 @@ def make_weighting(
         case "pdml":
             return Pdml(generator)
         case "pmer":
-            return Pmer(partial(squared_error, model), limits=replace(limits, mix=limits.mix / 2))
+            return Pmer(partial(squared_error, model), limits=limits)
     density = DensityRatio(observation_size, action_size, ratio or DensityRatioConfig(), generator)
     if name == "discriminator":
         return Discriminator(density, limits)

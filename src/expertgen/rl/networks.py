@@ -34,13 +34,12 @@ class _Body(nn.Module):
 
     def forward(self, x: Float[Tensor, "members batch size_in"]) -> Float[Tensor, "members batch width"]:
         product_type = torch.bfloat16 if fast_bfloat16(x.device) else torch.float32
-        x = x.to(product_type)
         # Without any scale, LayerNorm takes twice as long on a CPU.
-        scale = torch.ones(self.shifts[0].shape[-1], dtype=product_type, device=x.device)
+        scale = torch.ones(self.shifts[0].shape[-1], device=x.device)
         for weight, bias, shift in zip(self.weights, self.biases, self.shifts, strict=True):
-            product = torch.baddbmm(bias.to(product_type), x, weight.to(product_type))
-            x = nn.functional.layer_norm(product, scale.shape, scale).add_(shift.to(product_type)).relu_()
-        return x.float()
+            product = torch.baddbmm(bias.to(product_type), x.to(product_type), weight.to(product_type))
+            x = nn.functional.layer_norm(product.float(), scale.shape, scale).add_(shift).relu_()
+        return x
 
 
 class TanhGaussianActor(nn.Module):

@@ -33,7 +33,9 @@ def generator(seed=0):
 
 def matching(config=MATCHING, limits=None, ratio=None, seed=0):
     stream = generator(seed)
-    return OccupancyMatching(3, 2, config, ratio or DensityRatio(3, 2, RATIO, stream), stream, limits)
+    return OccupancyMatching(
+        3, 2, config, ratio or DensityRatio(3, 2, RATIO, stream), stream, limits or Limits(mix=1.0)
+    )
 
 
 VARIANTS = [
@@ -173,7 +175,7 @@ def test_no_mixing_is_uniform_bit_for_bit(divergence):
 
 
 def test_a_small_bound_holds_after_everything():
-    weights = matching(replace(MATCHING, steps=100), Limits(largest=1.5)).fit(transitions(200), POLICY, START)
+    weights = matching(replace(MATCHING, steps=100), Limits(1.5, 1.0)).fit(transitions(200), POLICY, START)
     assert float(weights.max()) <= 1.5
     assert float(weights.mean()) == pytest.approx(1, abs=1e-6)
 
@@ -213,7 +215,7 @@ def known_ratio():
 def test_a_known_ratio(known_ratio, divergence, conjugate, least):
     data, policy, start, truth, ratio = known_ratio
     config = OccupancyConfig(divergence, conjugate, steps=120, width=32, learning_rate=1e-3)
-    weights = OccupancyMatching(1, 1, config, ratio, generator()).fit(data, policy, start)
+    weights = OccupancyMatching(1, 1, config, ratio, generator(), Limits(mix=1.0)).fit(data, policy, start)
     kept = weights > 0
     correlation = float(torch.corrcoef(torch.stack([weights[kept].log(), truth[kept]]))[0, 1])
     print(f"{divergence} {conjugate}: correlation {correlation:.4f} on a share of {float(kept.float().mean()):.2f}")
@@ -235,7 +237,7 @@ def test_data_of_the_policy_itself_keep_their_weights_although_time_limits_cut_t
     deviation = {}
     for truncation in ("regenerate", "continue"):
         config = OccupancyConfig(multiplier="state", truncation=truncation, steps=300, width=32, learning_rate=3e-3)
-        weighting = OccupancyMatching(1, 1, config, NoRatio(), generator())
+        weighting = OccupancyMatching(1, 1, config, NoRatio(), generator(), Limits(mix=1.0))
         deviation[truncation] = float(weighting.fit(rows, LinearPolicy(), torch.zeros(1, 1)).std())
     assert deviation["regenerate"] < 0.05
     assert deviation["continue"] > 0.5

@@ -76,8 +76,9 @@ class Limits:
 
     largest: float = 10.0
     """Largest weight, of weights with mean 1."""
-    mix: float = 1.0
-    """Share λ of the weighting; the rest is uniform, so no weight falls below 1 - λ."""
+    mix: float = 0.5
+    """Share λ of the weighting; the rest is uniform, so no weight falls below 1 - λ: what a model needs all data for
+    stays learned."""
 
     def __post_init__(self) -> None:
         if not self.largest >= 1:

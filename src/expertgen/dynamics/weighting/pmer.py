@@ -36,7 +36,7 @@ class Pmer:
         self.health: dict[str, float] = {}
         self.error = error
         self.exponent = exponent
-        self.limits = limits or Limits(mix=0.5)
+        self.limits = limits or Limits()
 
     def fit(
         self, transitions: Transitions, policy: Policy, start_observations: Float[Tensor, "starts observation"]
