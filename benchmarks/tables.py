@@ -12,6 +12,10 @@ from rows import HERE, read_rows
 
 from expertgen.dynamics.weighting.interface import Limits
 from expertgen.evaluation.comparison import interquartile_mean, stratified_bootstrap
+from expertgen.suite.analysis import Analysis, Estimate
+from expertgen.suite.plan import Member, find_suite
+from expertgen.suite.runner import Standing, Standings
+from expertgen.suite.table import Point
 
 MAIN = ("peg-insert-side", "assembly", "stick-pull", "box-close")
 """The tasks that are summarized in one number."""
@@ -155,6 +159,59 @@ def offline(measure: str, width: int, ensemble: str = "gaussian") -> str:
     return markdown(("weighting", "effective sample size", *names, "all"), body)
 
 
+def returns(file: str, suite_name: str) -> str:
+    """A suite of weightings: final returns, and the areas under the curves of returns beside uniform weights.
+
+    A cell of a task is the mean final return and, in brackets, by how much the area under the curve, which is a mean
+    return as well, is above that of `uniform`, with the 95% interval of a bootstrap over seeds. Then follow
+    interquartile means of scaled final returns and areas, with theirs, and the chance to beat a run of `uniform`.
+
+    Args:
+        file: the results.csv of the suite, or those of several machines joined.
+        suite_name: the suite.
+    """
+    rows = read_rows(HERE / file)
+    seeds = {name: set(by(group, "task", "seed")) for (name,), group in by(rows, "method").items()}
+    complete = set.intersection(*seeds.values())  # a table may be printed while runs are under way
+    standings: Standings = {}
+    for (task, method, seed), group in by(rows, "task", "method", "seed").items():
+        if (task, seed) in complete:
+            member = Member(task, method, int(seed), "mbrl", {})
+            standings[str(member)] = Standing(member, "done", points=tuple(map(_point, group)))
+    suite = find_suite(suite_name)
+    analysis = Analysis(suite, standings)
+    body = []
+    for method in analysis.methods:
+        cells = []
+        for task in analysis.shared:
+            final = np.mean([point.value for point in analysis.points(task, method, "final")])
+            own, plain = analysis.areas(task, method), analysis.areas(task, "uniform")
+            low, high = suite.scale[task]
+            low, high = (high - low) * np.array(stratified_bootstrap(_difference, [own], [plain]))
+            cells.append(f"{final:.4g}" + (f" ({low:+.3g} to {high:+.3g})" if method != "uniform" else ""))
+        overall, area = (_interval(e) for e in (analysis.overall(method), analysis.overall_area(method)))
+        better = "" if method == "uniform" else _interval(analysis.improvement(method, "uniform"))
+        body.append((method, *cells, overall, area, better))
+    header = ("weighting", *analysis.shared, "all, final", "all, area", "beats uniform")
+    return markdown(header, body)
+
+
+def _point(row: dict[str, str]) -> Point:
+    episodes = int(row["episodes"]) if row["episodes"] else None
+    numbers = int(row["env_steps"]), float(row["seconds"]), row["measure"], float(row["value"]), episodes
+    return Point(row["point"], *numbers)  # pyright: ignore[reportArgumentType]
+
+
+def _interval(estimate: Estimate | None) -> str:
+    if estimate is None or estimate.low is None:
+        return "" if estimate is None else f"{estimate.value:.2f}"
+    return f"{estimate.value:.2f} ({estimate.low:.2f}–{estimate.high:.2f})"
+
+
+def _difference(scores: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> np.ndarray:
+    return scores[0].mean(axis=-1) - others[0].mean(axis=-1)
+
+
 def _mean_of_means(scores: Sequence[np.ndarray]) -> np.ndarray:
     return np.mean([score.mean(axis=-1) for score in scores], axis=0)
 
@@ -163,3 +220,4 @@ if __name__ == "__main__":
     print(steering(), over_tasks(), fresh(), students("students.csv"), students("depth.csv"), sep="\n\n")
     print("", offline("error_newest", 32), "", offline("error_newest_5_steps", 32), sep="\n")
     print("", offline("error_newest", 32, "deterministic"), sep="\n")
+    print("", returns("weightings_fast.csv", "weightings-fast"), sep="\n")

@@ -1,6 +1,8 @@
 """The command line: what wrong input gets is one line, exit code 2, and nothing written."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -328,3 +330,11 @@ def test_mbrl_from_the_command_line_learns_resumes_and_says_where_the_report_is(
     assert again["return"] == results["return"]
     assert main(["mbrl", "hopper", "--resume", str(folder)]) == 2
     assert "is a run of 'reacher', not of 'hopper'" in capsys.readouterr().err
+
+
+def test_a_reader_that_has_seen_enough_gets_no_traceback():
+    command = [sys.executable, "-c", "from expertgen.cli import main; raise SystemExit(main())", "mbrl", "--help"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 1

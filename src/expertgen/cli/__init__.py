@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -33,6 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ExpertgenError as error:
         print(f"expertgen: {error}", file=sys.stderr)
         return error.exit_code
+    except BrokenPipeError:  # whoever read what was printed has gone, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except KeyboardInterrupt:
         print("expertgen: interrupted", file=sys.stderr)
         return 1

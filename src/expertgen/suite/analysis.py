@@ -93,7 +93,7 @@ class Analysis:
 
     def overall_area(self, method: str) -> Estimate | None:
         """Interquartile mean of the areas under its learning curves, likewise; None if a run has no curve."""
-        areas = [self._areas(task, method) for task in self.pooled]
+        areas = [self.areas(task, method) for task in self.pooled]
         return _estimate(interquartile_mean, areas) if areas and all(len(area) for area in areas) else None
 
     def improvement(self, method: str, other: str) -> Estimate:
@@ -148,7 +148,7 @@ class Analysis:
     def _row(self, task: str, method: str) -> TaskRow:
         finals = self.points(task, method, "final")
         values = np.array([point.value for point in finals])
-        estimate, areas = _estimate(mean, [values]), self._areas(task, method)
+        estimate, areas = _estimate(mean, [values]), self.areas(task, method)
         if len(finals) == 1 and finals[0].measure == "success" and finals[0].episodes:
             # One run says nothing about other seeds, but its episodes are a sample.
             interval = wilson_interval(round(finals[0].value * finals[0].episodes), finals[0].episodes)
@@ -164,7 +164,7 @@ class Analysis:
         low, high = self._scale(task)
         return np.array([(point.value - low) / (high - low) for point in self.points(task, method, "final")])
 
-    def _areas(self, task: str, method: str) -> np.ndarray:
+    def areas(self, task: str, method: str) -> np.ndarray:
         """Scaled areas under the runs' curves, from 0 to the longest run of the task; empty if a run has no curve."""
         ends = [run[-1].env_steps for name in self.suite.methods for run in self._runs.get((task, name), [])]
         lines = [_line(run, "env_steps") for run in self._runs[task, method]]
