@@ -12,17 +12,19 @@ initial weights, holdout, batches and the weighting's networks. Adds its rows to
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
+import torch
 import tyro
 from rows import append_row, read_rows
+from torch import Tensor
 
 from expertgen.dynamics.model import ModelConfig
 from expertgen.dynamics.transitions import Transitions
-from expertgen.dynamics.weighting.interface import Limits
+from expertgen.dynamics.weighting.interface import Limits, Policy, Weighting
 from expertgen.mbrl.run import MbrlConfig, default_settings, make_parts, run_mbrl
 from expertgen.mbrl.weightings import WeightingName, value_gradient_objective
 from expertgen.runs.checkpoint import load_checkpoint, save_checkpoint, with_prefix, without_prefix
@@ -66,6 +68,8 @@ class Replay:
     """What members of the model predict; `vagram` needs points."""
     mix: float = 0.5
     """Share of the weighting (`pmer`, `discriminator`, `tom-*`); the rest is uniform."""
+    shuffled: bool = False
+    """Deal the same weights to transitions at random: what uneven weights cost where they mean nothing."""
 
 
 Command = Annotated[Record, tyro.conf.subcommand("record")] | Annotated[Replay, tyro.conf.subcommand("replay")]
@@ -95,11 +99,40 @@ def replay(options: Replay) -> None:
     done = {tuple(row[name] for name in KEYS) for row in read_rows(TABLE)}
     for seed in options.seeds:
         for weighting in options.weightings:
-            chosen = (options.stream.name, options.ensemble, options.width, options.mix, weighting, seed)
+            name = f"{weighting} at random" if options.shuffled else weighting
+            chosen = (options.stream.name, options.ensemble, options.width, options.mix, name, seed)
             about = dict(zip(KEYS, chosen, strict=True))
             if tuple(map(str, about.values())) not in done:
                 for row in list(errors(options, weighting, seed)):  # all of a replay or nothing
                     append_row(TABLE, about | row)
+
+
+class Shuffled:
+    """Another weighting's weights, dealt at random.
+
+    Args:
+        weighting: the other one.
+        seed: of the dealing.
+    """
+
+    def __init__(self, weighting: Weighting, seed: int) -> None:
+        self.name, self.weighting = f"{weighting.name} at random", weighting
+        self.generator = torch_generator(seed, "replay", "shuffle")
+        self.health: dict[str, float] = {}
+
+    def fit(self, transitions: Transitions, policy: Policy, start_observations: Tensor) -> Tensor:
+        """The other's weights in another order."""
+        weights = self.weighting.fit(transitions, policy, start_observations)
+        self.health = self.weighting.health
+        return weights[torch.randperm(len(weights), generator=self.generator)]
+
+    def state(self) -> dict[str, Tensor]:
+        """The other's."""
+        return self.weighting.state()
+
+    def load_state(self, tensors: Mapping[str, Tensor], path: Path) -> None:
+        """Restores `state`."""
+        self.weighting.load_state(tensors, path)
 
 
 def errors(options: Replay, weighting: WeightingName, seed: int) -> Iterator[dict[str, Any]]:
@@ -116,6 +149,8 @@ def errors(options: Replay, weighting: WeightingName, seed: int) -> Iterator[dic
         mbpo=replace(config.mbpo, env_steps=about["rows"]),
     )
     agent, learner, _ = make_parts(get_task(config.task), config, options.stream)
+    if options.shuffled:
+        learner.weighting = Shuffled(learner.weighting, seed)
     first, transitions = columns.pop("first"), Transitions(**columns)
     objective = value_gradient_objective(agent.values) if weighting == "vagram" else None
     before = 0

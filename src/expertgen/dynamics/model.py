@@ -83,7 +83,7 @@ class Standardizer(nn.Module):
 class ParallelNetworks(nn.Module):
     """`members` multilayer perceptrons side by side, in batched matrix products, with SiLU between the layers.
 
-    Products of hidden layers are in bfloat16 where that is fast; results are float32.
+    Products are in bfloat16 where that is fast; results are float32.
     """
 
     def __init__(self, members: int, size_in: int, width: int, depth: int, size_out: int) -> None:
@@ -99,16 +99,15 @@ class ParallelNetworks(nn.Module):
         self, x: Float[Tensor, "members batch size_in"], members: Int[Tensor, " members"] | None = None
     ) -> Float[Tensor, "members batch size_out"]:
         """Applies each network, or each of `members`, to its own rows."""
-        hidden_type = torch.bfloat16 if fast_bfloat16(x.device) else torch.float32
+        product_type = torch.bfloat16 if fast_bfloat16(x.device) else torch.float32
         last = len(self.weights) - 1
         for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            product_type = hidden_type if layer < last else torch.float32
             if members is not None:
                 weight, bias = weight[members], bias[members]
             x = torch.baddbmm(bias.to(product_type), x.to(product_type), weight.to(product_type))
             if layer < last:
                 x = nn.functional.silu(x)
-        return x
+        return x.float()
 
 
 class DynamicsModel(nn.Module, ABC):
