@@ -122,41 +122,52 @@ def students(table: str) -> str:
     return markdown(header, body)
 
 
-def offline(measure: str, width: int, ensemble: str = "gaussian") -> str:
+def offline(measure: str, width: int, ensemble: str = "gaussian", beside: str = "recency") -> str:
     """Errors of the world model on recorded streams, in parts of the uniform weighting's with the same seed.
 
-    A cell is the geometric mean over refreshes and seeds; the last column is that over streams, with the interval of a
-    bootstrap over seeds within each stream.
+    A cell of a stream is the geometric mean over refreshes and seeds. Then follow that over streams and, likewise, that
+    of the ratio to another weighting, with intervals of a bootstrap over seeds within each stream.
 
     Args:
         measure: column of weightings_offline.csv.
         width: hidden width of the model.
         ensemble: what its members predict.
+        beside: the other weighting.
     """
     rows = read_rows(HERE / "weightings_offline.csv")
     rows = [row for row in rows if row["ensemble"] == ensemble and int(row["width"]) == width]
-    plain = {(r["stream"], r["seed"], r["rows"]): float(r[measure]) for r in rows if r["weighting"] == "uniform"}
-    methods = by(rows, "weighting", "mix")
-    replays = {name: set(by(group, "stream", "seed")) for name, group in methods.items()}
-    complete = sorted(set.intersection(*replays.values()))  # a table may be printed while replays are under way
+    groups = by(rows, "weighting", "mix")
+    replays = {name: by(group, "stream", "seed") for name, group in groups.items()}
+    complete = sorted(set.intersection(*map(set, replays.values())))  # printed while others are under way
     streams = list(dict.fromkeys(stream for stream, _ in complete))
+
+    def logs(weighting: str, mix: str) -> list[np.ndarray]:
+        """Mean log error of each seed, of each stream."""
+        means = {key: np.log([float(row[measure]) for row in replays[weighting, mix][key]]).mean() for key in complete}
+        return [np.array([means[key] for key in complete if key[0] == stream]) for stream in streams]
+
+    default = str(Limits().mix)
     body = []
-    for (weighting, mix), group in methods.items():
-        logs: dict[str, list[float]] = {stream: [] for stream in streams}
-        for (stream, seed), replay in by(group, "stream", "seed").items():
-            if (stream, seed) in complete:
-                ratios = [float(r[measure]) / plain[stream, seed, r["rows"]] for r in replay]
-                logs[stream].append(float(np.log(ratios).mean()))
-        scores = [np.array(log) for log in logs.values()]
-        overall = f"**{np.exp(_mean_of_means(scores)):.3f}**"
-        if min(map(len, scores)) > 1:
-            low, high = np.exp(stratified_bootstrap(_mean_of_means, scores))
-            overall += f" ({low:.3f} to {high:.3f})"
-        name = weighting if float(mix) == Limits().mix else f"{weighting}, λ = {mix}"
-        size = f"{mean(group, 'weights_effective_sample_size'):.2f}"
-        body.append((name, size, *(f"{np.exp(score.mean()):.3f}" for score in scores), overall))
+    for weighting, mix in groups:
+        own, size = logs(weighting, mix), mean(groups[weighting, mix], "weights_effective_sample_size")
+        ratios = [a - b for a, b in zip(own, logs("uniform", default), strict=True)]
+        cells = [f"{np.exp(ratio.mean()):.3f}" for ratio in ratios]
+        cells += [_geometric(ratios)]
+        if (beside, default) in groups:
+            cells += [_geometric([a - b for a, b in zip(own, logs(beside, default), strict=True)])]
+        name = weighting if mix == default else f"{weighting}, λ = {mix}"
+        body.append((name, f"{size:.2f}", *cells))
     names = (stream.rpartition("-")[0] for stream in streams)
-    return markdown(("weighting", "effective sample size", *names, "all"), body)
+    last = (f"beside {beside}",) if (beside, default) in groups else ()
+    return markdown(("weighting", "effective sample size", *names, "all", *last), body)
+
+
+def _geometric(logs: list[np.ndarray]) -> str:
+    overall = f"{np.exp(_mean_of_means(logs)):.3f}"
+    if min(map(len, logs)) < 2 or not any(log.any() for log in logs):
+        return overall
+    low, high = np.exp(stratified_bootstrap(_mean_of_means, logs))
+    return f"{overall} ({low:.3f}–{high:.3f})"
 
 
 def returns(file: str, suite_name: str) -> str:
