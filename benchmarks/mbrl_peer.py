@@ -31,7 +31,7 @@ from expertgen.dynamics.transitions import Transitions
 from expertgen.mbrl.weightings import WeightingName, make_weighting
 from expertgen.rl.replay import Batch
 from expertgen.rl.sac_returns import ReturnSacAgent, ReturnSacConfig
-from expertgen.runs.machine import machine_description, prepare_process
+from expertgen.runs.machine import fast_bfloat16, machine_description, prepare_process
 
 TABLE = Path(__file__).with_suffix(".csv")
 SIZES = {
@@ -160,7 +160,8 @@ def write(what: str, turns: int, ours: np.ndarray, peer: str = "", theirs: np.nd
     for name, of in (("min", np.min), ("median", np.median)):
         mine, other = float(of(ours)), None if theirs is None else float(of(theirs))
         row |= {f"ours_{name}_ms": mine, f"theirs_{name}_ms": other, f"ratio_{name}": other and other / mine}
-    append_row(TABLE, row | {"cpu": machine_description()["cpu"]})
+    products = "with" if fast_bfloat16(torch.device("cpu")) else "without"
+    append_row(TABLE, row | {"cpu": f"{machine_description()['cpu']} {products} bfloat16"})
     print(row)
 
 
