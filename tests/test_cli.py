@@ -61,6 +61,7 @@ REFUSED = {
     ),
     "mbrl, no termination rule": (["mbrl", "assembly", "--termination", "rule"], "--termination learned"),
     "mbrl, planner": (["mbrl", "hopper", "--planner.horizon", "0"], "planner.horizon must be at least 1, not 0"),
+    "mbrl, no number": (["mbrl", "hopper", "--agent.target-entropy", "nan"], "agent.target_entropy must be a finite"),
     "mbrl, long rollouts": (
         ["mbrl", "hopper", "--mbpo.rollout-transitions", "9"],
         "a rollout of 15 steps is longer than mbpo.rollout_transitions (9)",

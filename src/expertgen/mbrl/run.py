@@ -27,7 +27,7 @@ from expertgen.mbrl.planner import Planner, PlannerConfig
 from expertgen.mbrl.presets import task_preset
 from expertgen.mbrl.weightings import WeightingName, make_weighting, value_gradient_objective
 from expertgen.rl.sac_returns import ReturnSacAgent, ReturnSacConfig
-from expertgen.runs.config import overlay, plain
+from expertgen.runs.config import check_numbers, overlay, plain
 from expertgen.runs.files import read_json, write_json
 from expertgen.runs.machine import PeakMemory, machine_description, package_versions
 from expertgen.runs.metrics import read_metrics
@@ -88,6 +88,7 @@ class MbrlConfig:
     """The planner."""
 
     def __post_init__(self) -> None:
+        check_numbers(self)
         if self.seed < 0:
             raise UsageError(f"seed must not be negative, not {self.seed}")
         if self.final_episodes < 1:
