@@ -198,8 +198,9 @@ def returns(file: str, suite_name: str) -> str:
             final = np.mean([point.value for point in analysis.points(task, method, "final")])
             own, plain = analysis.areas(task, method), analysis.areas(task, "uniform")
             low, high = suite.scale[task]
-            low, high = (high - low) * np.array(stratified_bootstrap(_difference, [own], [plain]))
-            cells.append(f"{final:.4g}" + (f" ({low:+.3g} to {high:+.3g})" if method != "uniform" else ""))
+            ends = (high - low) * np.array(stratified_bootstrap(_difference, [own], [plain]))
+            beside = " to ".join(f"{end:+.0f}" if abs(end) >= 100 else f"{end:+.2g}" for end in ends)
+            cells.append(f"{final:.4g}" + (f" ({beside})" if method != "uniform" else ""))
         overall, area = (_interval(e) for e in (analysis.overall(method), analysis.overall_area(method)))
         better = "" if method == "uniform" else _interval(analysis.improvement(method, "uniform"))
         body.append((method, *cells, overall, area, better))
