@@ -139,6 +139,12 @@ def test_networks_by_hand_and_each_member_is_its_own(monkeypatch):
     torch.testing.assert_close(chosen, networks(x))
 
 
+def test_inputs_are_told_apart_that_bfloat16_does_not_tell_apart(monkeypatch):
+    monkeypatch.setattr("expertgen.dynamics.model.fast_bfloat16", lambda device: True)
+    networks = ParallelNetworks(2, 3, 16, 2, 2)
+    assert not torch.equal(networks(torch.full((2, 1, 3), 1.0)), networks(torch.full((2, 1, 3), 1.003)))
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_elite_and_no_other_member_predicts_an_equal_share(kind):
     model, data = randomised(kind), toy(7, 1)

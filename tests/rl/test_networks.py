@@ -106,3 +106,10 @@ def test_twice_as_fast_does_not_look_the_same():
     assert float((values - others).abs().mean()) > 0.05 * float(values.std())
     actor = TanhGaussianActor(4, 2, 64, 1)
     assert not torch.allclose(actor(observation)[0], actor(2 * observation)[0], atol=1e-4)
+
+
+def test_inputs_are_told_apart_that_bfloat16_does_not_tell_apart(monkeypatch):
+    monkeypatch.setattr("expertgen.rl.networks.fast_bfloat16", lambda device: True)
+    critic = CriticEnsemble(2, 3, 1, 16, 2)
+    one, other = (critic(torch.full((1, 3), x), torch.zeros(1, 1)) for x in (1.0, 1.003))
+    assert not torch.equal(one, other)

@@ -83,7 +83,8 @@ class Standardizer(nn.Module):
 class ParallelNetworks(nn.Module):
     """`members` multilayer perceptrons side by side, in batched matrix products, with SiLU between the layers.
 
-    Products are in bfloat16 where that is fast; results, with the last bias, are float32.
+    Products of hidden features are in bfloat16 where that is fast. Those of inputs, whose small differences matter, and
+    the results, with the last bias, are float32.
     """
 
     def __init__(self, members: int, size_in: int, width: int, depth: int, size_out: int) -> None:
@@ -99,14 +100,15 @@ class ParallelNetworks(nn.Module):
         self, x: Float[Tensor, "members batch size_in"], members: Int[Tensor, " members"] | None = None
     ) -> Float[Tensor, "members batch size_out"]:
         """Applies each network, or each of `members`, to its own rows."""
-        product_type = torch.bfloat16 if fast_bfloat16(x.device) else torch.float32
+        hidden_type = torch.bfloat16 if fast_bfloat16(x.device) else torch.float32
         layers = zip(self.weights, self.biases, strict=True)
         parts = [(weight, bias) if members is None else (weight[members], bias[members]) for weight, bias in layers]
-        for weight, bias in parts[:-1]:
+        for layer, (weight, bias) in enumerate(parts[:-1]):
+            product_type = hidden_type if layer else torch.float32
             x = torch.baddbmm(bias.to(product_type), x.to(product_type), weight.to(product_type))
             x = nn.functional.silu(x)
         weight, bias = parts[-1]
-        return torch.bmm(x.to(product_type), weight.to(product_type)).float() + bias
+        return torch.bmm(x.to(hidden_type), weight.to(hidden_type)).float() + bias
 
 
 class DynamicsModel(nn.Module, ABC):

@@ -21,8 +21,9 @@ class _Body(nn.Module):
     """Hidden layers of `members` networks side by side, ReLU(LayerNorm(x W + b) + shift), in batched matrix products.
 
     The bias before the LayerNorm is not idle: without it x and 2 x look the same to a network, a slow fall like a fast
-    one. There is no scale, since ReLU passes positive scales on to the next layer's weights. Products are in bfloat16
-    where that is fast; results are float32.
+    one. There is no scale, since ReLU passes positive scales on to the next layer's weights. Products of hidden features
+    are in bfloat16 where that is fast. Those of inputs are float32: eight bits do not tell states apart that an
+    unstable task needs told apart.
     """
 
     def __init__(self, members: int, size_in: int, width: int, depth: int) -> None:
@@ -33,10 +34,11 @@ class _Body(nn.Module):
         self.shifts = nn.ParameterList(torch.zeros(members, 1, width) for _ in range(depth))
 
     def forward(self, x: Float[Tensor, "members batch size_in"]) -> Float[Tensor, "members batch width"]:
-        product_type = torch.bfloat16 if fast_bfloat16(x.device) else torch.float32
+        hidden_type = torch.bfloat16 if fast_bfloat16(x.device) else torch.float32
         # Without any scale, LayerNorm takes twice as long on a CPU.
         scale = torch.ones(self.shifts[0].shape[-1], device=x.device)
-        for weight, bias, shift in zip(self.weights, self.biases, self.shifts, strict=True):
+        for layer, (weight, bias, shift) in enumerate(zip(self.weights, self.biases, self.shifts, strict=True)):
+            product_type = hidden_type if layer else torch.float32
             product = torch.baddbmm(bias.to(product_type), x.to(product_type), weight.to(product_type))
             x = nn.functional.layer_norm(product.float(), scale.shape, scale).add_(shift).relu_()
         return x
