@@ -21,9 +21,10 @@ class _Body(nn.Module):
     """Hidden layers of `members` networks side by side, ReLU(LayerNorm(x W + b) + shift), in batched matrix products.
 
     The bias before the LayerNorm is not idle: without it x and 2 x look the same to a network, a slow fall like a fast
-    one. There is no scale, since ReLU passes positive scales on to the next layer's weights. Products of hidden features
-    are in bfloat16 where that is fast. Those of inputs are float32: eight bits do not tell states apart that an
-    unstable task needs told apart.
+    one. There is no scale, since ReLU passes positive scales on to the next layer's weights.
+
+    Products of hidden features are in bfloat16 where that is fast. Those of inputs are float32: eight bits do not tell
+    states apart that an unstable task needs told apart.
     """
 
     def __init__(self, members: int, size_in: int, width: int, depth: int) -> None:
