@@ -232,4 +232,5 @@ if __name__ == "__main__":
     print(steering(), over_tasks(), fresh(), students("students.csv"), students("depth.csv"), sep="\n\n")
     print("", offline("error_newest", 32), "", offline("error_newest_5_steps", 32), sep="\n")
     print("", offline("error_newest", 32, "deterministic"), sep="\n")
-    print("", returns("weightings_fast.csv", "weightings-fast"), sep="\n")
+    if read_rows(HERE / "weightings_fast.csv"):
+        print("", returns("weightings_fast.csv", "weightings-fast"), sep="\n")
