@@ -199,7 +199,8 @@ def returns(file: str, suite_name: str) -> str:
             own, plain = analysis.areas(task, method), analysis.areas(task, "uniform")
             low, high = suite.scale[task]
             ends = (high - low) * np.array(stratified_bootstrap(_difference, [own], [plain]))
-            beside = " to ".join(f"{end:+.0f}" if abs(end) >= 100 else f"{end:+.2g}" for end in ends)
+            shown = (f"{end:+.0f}" if abs(end) >= 100 else f"{end:+.2g}" for end in ends)
+            beside = " to ".join(dict.fromkeys(shown))  # one number where there is one seed
             cells.append(f"{final:.4g}" + (f" ({beside})" if method != "uniform" else ""))
         overall, area = (_interval(e) for e in (analysis.overall(method), analysis.overall_area(method)))
         better = "" if method == "uniform" else _interval(analysis.improvement(method, "uniform"))

@@ -145,6 +145,17 @@ class Analysis:
         """What was measured on a task."""
         return self._measures.get(task, "success")
 
+    def areas(self, task: str, method: str) -> np.ndarray:
+        """Scaled areas under the runs' curves, from 0 to the longest run of the task; empty if a run has no curve."""
+        ends = [run[-1].env_steps for name in self.suite.methods for run in self._runs.get((task, name), [])]
+        lines = [_line(run, "env_steps") for run in self._runs[task, method]]
+        if not all(map(len, lines)) or not max(ends):
+            return np.zeros(0)
+        low, high = self._scale(task)
+        return np.array(
+            [(area_under_curve(line[:, 0], line[:, 1], 0.0, max(ends)) - low) / (high - low) for line in lines]
+        )
+
     def _row(self, task: str, method: str) -> TaskRow:
         finals = self.points(task, method, "final")
         values = np.array([point.value for point in finals])
@@ -163,17 +174,6 @@ class Analysis:
     def _finals(self, task: str, method: str) -> np.ndarray:
         low, high = self._scale(task)
         return np.array([(point.value - low) / (high - low) for point in self.points(task, method, "final")])
-
-    def areas(self, task: str, method: str) -> np.ndarray:
-        """Scaled areas under the runs' curves, from 0 to the longest run of the task; empty if a run has no curve."""
-        ends = [run[-1].env_steps for name in self.suite.methods for run in self._runs.get((task, name), [])]
-        lines = [_line(run, "env_steps") for run in self._runs[task, method]]
-        if not all(map(len, lines)) or not max(ends):
-            return np.zeros(0)
-        low, high = self._scale(task)
-        return np.array(
-            [(area_under_curve(line[:, 0], line[:, 1], 0.0, max(ends)) - low) / (high - low) for line in lines]
-        )
 
 
 def _line(run: Sequence[Point], axis: Axis) -> np.ndarray:
