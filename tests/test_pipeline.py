@@ -64,7 +64,7 @@ def toy_config(folder: Path) -> RunConfig:
             segment_env_steps=1000,
             warmup_env_steps=500,
             validation_episodes=8,
-            agent=SacConfig(width=32, depth=2),
+            sac=SacConfig(width=32, depth=2),
         ),
         evaluation=EvaluationConfig(episodes=16, num_envs=8, constant_noises=4),
     )
@@ -87,7 +87,7 @@ def do_run_with_students(folder: Path) -> None:
             segment_env_steps=200,
             warmup_env_steps=100,
             validation_episodes=2,
-            agent=SacConfig(width=16, depth=1),
+            sac=SacConfig(width=16, depth=1),
         ),
         distill=replace(DISTILL, iterations=1, final_iterations=1),
         evaluation=EvaluationConfig(episodes=2, num_envs=2, constant_noises=2, films=False),

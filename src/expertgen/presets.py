@@ -18,7 +18,7 @@ PRESETS: dict[str, dict[str, Any]] = {
             "segment_env_steps": 6_000,
             "warmup_env_steps": 3_000,
             "validation_episodes": 16,
-            "agent": {"width": 64, "depth": 2},
+            "sac": {"width": 64, "depth": 2},
         },
         "distill": {"iterations": 2, "num_envs": 16, "decisions": 64, "updates": 20, "final_iterations": 2},
         "evaluation": {"episodes": 16, "num_envs": 16, "constant_noises": 8},

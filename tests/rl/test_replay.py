@@ -214,3 +214,14 @@ def test_a_restored_replay_goes_on_like_the_original(rounds):
     draws = [replay.sample(64, 3, 0.97, torch.Generator().manual_seed(2), 0.25) for replay in (original, restored)]
     for name, tensor in vars(draws[0]).items():
         assert torch.equal(tensor, getattr(draws[1], name)), name
+
+
+def test_the_newest_rounds_come_in_their_order():
+    replay = Replay(4, 2, 1, 1)
+    for time in range(6):
+        add(replay, time, terminated=time == 4)
+    newest = replay.newest(3)
+    assert newest.observation[:, 0, 0].tolist() == [3, 4, 5]
+    assert newest.observation[:, 1, 0].tolist() == [1003, 1004, 1005]
+    assert newest.next_observation[:, 0, 0].tolist() == [3.5, 4.5, 5.5]
+    assert newest.terminated[:, 0].tolist() == [False, True, False]

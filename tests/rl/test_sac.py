@@ -11,6 +11,7 @@ from expertgen.errors import FileError, UsageError
 from expertgen.rl.replay import Batch, Replay
 from expertgen.rl.sac import SacAgent, SacConfig
 from expertgen.runs.checkpoint import load_checkpoint, save_checkpoint
+from tests.rl.bandit import learn_bandit
 
 SMALL = SacConfig(width=16, depth=2)
 
@@ -175,12 +176,12 @@ def test_a_state_of_another_shape_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"width": 0}, r"agent\.width must be at least 1, not 0"),
-        ({"n_step": 0}, r"agent\.n_step must be at least 1"),
-        ({"learning_rate": 0.0}, r"agent\.learning_rate must be positive"),
-        ({"temperature": float("nan")}, r"agent\.temperature must be positive"),
-        ({"discount": 1.1}, r"agent\.discount must lie in \(0, 1\]"),
-        ({"average_rate": 0.0}, r"agent\.average_rate must lie in \(0, 1\]"),
+        ({"width": 0}, r"sac\.width must be at least 1, not 0"),
+        ({"n_step": 0}, r"sac\.n_step must be at least 1"),
+        ({"learning_rate": 0.0}, r"sac\.learning_rate must be positive"),
+        ({"temperature": float("nan")}, r"sac\.temperature must be positive"),
+        ({"discount": 1.1}, r"sac\.discount must lie in \(0, 1\]"),
+        ({"average_rate": 0.0}, r"sac\.average_rate must lie in \(0, 1\]"),
     ],
 )
 def test_impossible_values_are_refused(changes, message):
@@ -205,30 +206,8 @@ def test_critics_learn_how_far_success_is():
 
 
 def test_learns_a_contextual_bandit_from_rare_success():
-    # The action has to come close to half of the context; of uniform actions one in sixteen does.
-    config = SacConfig(width=32, depth=2, learning_rate=3e-3, average_rate=0.02)
-    agent = make_agent(config)
-    generator = torch.Generator().manual_seed(1)
-
-    def context(rows):
-        return torch.cat([2 * torch.rand(rows, 2, generator=generator) - 1, torch.ones(rows, 1)], dim=1)
-
-    def succeeds(observation, action):
-        return ((action - observation[:, :2] / 2).abs() < 0.25).all(dim=1)
-
-    replay = Replay(500, 64, 3, 2)
-    none = torch.zeros(64, dtype=torch.bool)
-    for round_ in range(350):
-        observation = context(64)
-        action = agent.explore(observation) if round_ > 30 else 2 * torch.rand(64, 2, generator=generator) - 1
-        success = succeeds(observation, action)
-        replay.add(observation, action.clone(), success.float(), observation, ~none, none, success)
-        if round_ > 30:
-            agent.update(replay.sample(128, 1, 0.97, generator, 0.3))
-    test = context(512)
-    before = succeeds(test, 2 * torch.rand(512, 2, generator=generator) - 1).float().mean()
-    assert float(before) < 0.1
-    assert float(succeeds(test, agent.act(test, deterministic=True)).float().mean()) > 0.9
+    agent = make_agent(SacConfig(width=32, depth=2, learning_rate=3e-3, average_rate=0.02))
+    assert learn_bandit(agent, rounds=350) > 0.9
 
 
 def test_batches_are_not_changed():

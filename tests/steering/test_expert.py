@@ -6,7 +6,9 @@ import torch
 
 from expertgen.errors import FileError
 from expertgen.prior.prior import DiffusionPrior, PriorConfig
-from expertgen.rl.networks import TanhGaussianActor
+from expertgen.rl.algorithms import make_actor
+from expertgen.rl.fast_td3 import FastTd3Config
+from expertgen.rl.ppo import PpoConfig
 from expertgen.rl.sac import SacConfig
 from expertgen.runs.checkpoint import load_checkpoint, save_checkpoint
 from expertgen.steering.expert import KIND, VERSION, Expert, ExpertPolicy
@@ -14,14 +16,14 @@ from expertgen.steering.expert import KIND, VERSION, Expert, ExpertPolicy
 AGENT = SacConfig(width=16, depth=2)
 
 
-def make_expert(mode="mean"):
+def make_expert(mode="mean", agent=AGENT):
     torch.manual_seed(0)
     config = PriorConfig(chunk_length=4, levels=5, sampler_steps=2, width=16, depth=1)
     prior = DiffusionPrior("toy", config, observation_size=3, action_size=2)
-    actor = TanhGaussianActor(3, 8, AGENT.width, AGENT.depth).requires_grad_(False)
+    actor = make_actor(agent, 3, 8).requires_grad_(False)
     with torch.no_grad():
         actor.head.weight.mul_(100)
-    return Expert(prior, actor, AGENT, noise_bound=1.5, mode=mode, validated=0.75)
+    return Expert(prior, actor, agent, noise_bound=1.5, mode=mode, validated=0.75)
 
 
 OBSERVATION = torch.linspace(-1, 1, 15).view(5, 3)
@@ -49,12 +51,20 @@ def test_the_mean_draws_nothing_and_samples_draw_from_their_own_stream():
     assert not torch.equal(draws[0], draws[2])
 
 
-@pytest.mark.parametrize("mode", ["mean", "sampled"])
-def test_file_round_trip(tmp_path, mode):
-    expert, path = make_expert(mode), tmp_path / "expert.safetensors"
+@pytest.mark.parametrize(
+    ("mode", "agent"),
+    [
+        ("mean", AGENT),
+        ("sampled", AGENT),
+        ("mean", FastTd3Config(width=16, depth=2)),
+        ("sampled", PpoConfig(width=16, depth=2, deviation=0.5)),
+    ],
+)
+def test_file_round_trip(tmp_path, mode, agent):
+    expert, path = make_expert(mode, agent), tmp_path / "expert.safetensors"
     expert.save(path)
     loaded = Expert.load(path)
-    assert (loaded.mode, loaded.noise_bound, loaded.validated, loaded.agent_config) == (mode, 1.5, 0.75, AGENT)
+    assert (loaded.mode, loaded.noise_bound, loaded.validated, loaded.agent) == (mode, 1.5, 0.75, agent)
     plans = [ExpertPolicy(e, seed=3).plan(OBSERVATION.numpy(), np.arange(5)) for e in (expert, loaded)]
     np.testing.assert_array_equal(*plans)
     loaded.save(tmp_path / "again.safetensors")
@@ -84,8 +94,8 @@ def test_a_file_that_does_not_fit_is_refused_in_one_line(tmp_path):
         ("prior", VERSION, tensors, meta, "holds a 'prior', not a 'expert'"),
         (KIND, VERSION + 1, tensors, meta, f"version {VERSION + 1}"),
         (KIND, VERSION, without_actor, meta, "is missing"),
-        (KIND, VERSION, tensors, meta | {"agent_config": {"width": 8, "depth": 2}}, "shape"),
-        (KIND, VERSION, tensors, meta | {"agent_config": {"colour": "red"}}, "does not fit this version"),
+        (KIND, VERSION, tensors, meta | {"agent": {"width": 8, "depth": 2}}, "shape"),
+        (KIND, VERSION, tensors, meta | {"agent": {"colour": "red"}}, "does not fit this version"),
     ):
         save_checkpoint(path, kind, version, kept, about)
         with pytest.raises(FileError, match=message) as caught:

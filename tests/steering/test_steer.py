@@ -9,14 +9,14 @@ import torch
 from expertgen.errors import FileError, TrainingError, UsageError
 from expertgen.evaluation.rollouts import run_episodes
 from expertgen.prior.prior import DiffusionPrior, PriorPolicy
+from expertgen.rl import loop as looping
+from expertgen.rl.process import DecisionProcess
 from expertgen.rl.replay import Replay
 from expertgen.rl.sac import SacAgent
 from expertgen.runs.checkpoint import load_checkpoint
 from expertgen.runs.metrics import read_metrics
 from expertgen.runs.progress import drain
-from expertgen.steering import steer as steering
 from expertgen.steering.expert import Expert, ExpertPolicy
-from expertgen.steering.process import NoiseProcess
 from expertgen.steering.steer import SteerConfig, steer
 from tests.steering.toy import STEER, TASK, TINY
 from tests.toys import PointEnv
@@ -63,10 +63,21 @@ def test_a_weak_prior_becomes_an_expert(prior, tmp_path):
         assert values == sorted(values)
 
 
-def test_the_same_seed_gives_the_same_bits_on_one_core_and_on_two(quick_prior, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("algorithm", "least"), [("fast-td3", 0.2), ("ppo", 0.1)])
+def test_other_algorithms_improve_the_prior_too(prior, tmp_path, algorithm, least):
+    before = success_rate(PriorPolicy(prior, torch.Generator().manual_seed(0)))
+    config = replace(STEER, algorithm=algorithm, stop_at=2.0)
+    expert = drain(steer(TASK, prior, config, 0, tmp_path))
+    assert success_rate(ExpertPolicy(expert)) > before + least
+    assert type(expert.agent) is type(config.agent)
+
+
+@pytest.mark.parametrize("algorithm", ["sac", "fast-td3", "ppo"])
+def test_the_same_seed_gives_the_same_bits_on_one_core_and_on_two(quick_prior, tmp_path, monkeypatch, algorithm):
+    config = replace(TINY, algorithm=algorithm)
     for name, seed, cores in (("two", 0, 2), ("one", 0, 1), ("other", 1, 1)):
-        monkeypatch.setattr(steering, "available_cores", lambda cores=cores: cores)
-        drain(steer(TASK, quick_prior, TINY, seed, tmp_path / name))
+        monkeypatch.setattr(looping, "available_cores", lambda cores=cores: cores)
+        drain(steer(TASK, quick_prior, config, seed, tmp_path / name))
     files = {name: (tmp_path / name / "expert.safetensors").read_bytes() for name in ("two", "one", "other")}
     assert files["two"] == files["one"]
     assert rows(tmp_path / "two") == rows(tmp_path / "one")
@@ -75,7 +86,7 @@ def test_the_same_seed_gives_the_same_bits_on_one_core_and_on_two(quick_prior, t
 
 def test_a_finished_stage_is_read_back(quick_prior, tmp_path, monkeypatch):
     first = drain(steer(TASK, quick_prior, TINY, 0, tmp_path))
-    monkeypatch.setattr(steering, "make_env", None)
+    monkeypatch.setattr(looping, "make_env", None)
     again = drain(steer(TASK, quick_prior, TINY, 0, tmp_path))
     assert (again.mode, again.validated) == (first.mode, first.validated)
 
@@ -86,13 +97,13 @@ def test_the_best_of_all_validations_and_modes_is_kept(quick_prior, tmp_path, mo
     actors = []
 
     def played(env, policy, episodes, seed, stage):
-        assert seed == steering.VALIDATION_SEED
+        assert seed == looping.VALIDATION_SEED
         actors.append((policy.mode, policy.expert.actor.head.weight.clone()))
         yield from ()
         success = round(next(planned) * 100)
         return [type("Episode", (), {"success": i < success})() for i in range(100)]
 
-    monkeypatch.setattr(steering, "run_episodes", played)
+    monkeypatch.setattr(looping, "run_episodes", played)
     expert = drain(steer(TASK, quick_prior, TINY, 0, tmp_path))
     assert len(actors) == 6
     assert (expert.mode, expert.validated) == ("sampled", 0.8)
@@ -136,7 +147,7 @@ def test_warm_up_acts_with_clipped_normal_noise(quick_prior, tmp_path, monkeypat
 
 def test_replay_gets_success_as_reward_and_the_true_end_of_every_episode(prior, tmp_path, monkeypatch):
     outcomes, added = [], []
-    step, add = NoiseProcess.step, Replay.add
+    step, add = DecisionProcess.step, Replay.add
 
     def recorded_step(self, noise):
         decision = step(self, noise)
@@ -147,7 +158,7 @@ def test_replay_gets_success_as_reward_and_the_true_end_of_every_episode(prior, 
         added.append(arrays)
         add(self, *arrays)
 
-    monkeypatch.setattr(NoiseProcess, "step", recorded_step)
+    monkeypatch.setattr(DecisionProcess, "step", recorded_step)
     monkeypatch.setattr(Replay, "add", recorded_add)
     drain(steer(TASK, prior, TINY, 0, tmp_path))
     assert len(outcomes) == len(added)
@@ -221,21 +232,23 @@ def test_a_saved_state_of_another_shape_is_refused(quick_prior, tmp_path):
     loop = steer(TASK, quick_prior, TINY, 0, tmp_path)
     while not (tmp_path / "state.safetensors").exists():
         next(loop)
-    wider = replace(TINY, agent=replace(TINY.agent, width=48))
+    wider = replace(TINY, sac=replace(TINY.sac, width=48))
     with pytest.raises(FileError, match=r"state\.safetensors: tensor .* has shape"):
         drain(steer(TASK, quick_prior, wider, 0, tmp_path))
 
 
-def test_stopped_between_two_steps_it_goes_on_to_the_same_result(quick_prior, tmp_path):
+@pytest.mark.parametrize("algorithm", ["sac", "fast-td3", "ppo"])
+def test_stopped_between_two_steps_it_goes_on_to_the_same_result(quick_prior, tmp_path, algorithm):
     # As at Ctrl-C: the loop is closed where it stands.
+    config = replace(TINY, algorithm=algorithm)
     for _ in range(200):
-        loop = steer(TASK, quick_prior, TINY, 0, tmp_path / "stopped")
+        loop = steer(TASK, quick_prior, config, 0, tmp_path / "stopped")
         for _ in zip(range(40), loop, strict=False):
             pass
         loop.close()
         if (tmp_path / "stopped" / "expert.safetensors").exists():
             break
-    drain(steer(TASK, quick_prior, TINY, 0, tmp_path / "whole"))
+    drain(steer(TASK, quick_prior, config, 0, tmp_path / "whole"))
     assert rows(tmp_path / "stopped") == rows(tmp_path / "whole")
     experts = [Expert.load(tmp_path / name / "expert.safetensors") for name in ("stopped", "whole")]
     assert all(
@@ -267,5 +280,5 @@ def test_impossible_values_are_refused(changes, message):
 
 def test_the_learning_rate_falls_in_the_second_half():
     config = SteerConfig(env_steps=1000, warmup_env_steps=100)
-    rates = [config.learning_rate_at(step) / config.agent.learning_rate for step in (0, 500, 750, 1000, 1100)]
+    rates = [config.rate_at(step) for step in (0, 500, 750, 1000, 1100)]
     assert rates == pytest.approx([1, 1, 0.5, 0.1, 0.1])

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from expertgen.prior.prior import DiffusionPrior, PriorConfig
 from expertgen.prior.training import train_prior
+from expertgen.rl.fast_td3 import FastTd3Config
+from expertgen.rl.ppo import PpoConfig
 from expertgen.rl.sac import SacConfig
 from expertgen.runs.progress import drain
 from expertgen.steering.steer import SteerConfig
@@ -21,7 +23,9 @@ STEER = SteerConfig(
     success_minimum=50,
     validate_from=0.0,
     validation_episodes=64,
-    agent=SacConfig(width=32, depth=2, learning_rate=2e-3, average_rate=0.01),
+    sac=SacConfig(width=32, depth=2, learning_rate=2e-3, average_rate=0.01),
+    fast_td3=FastTd3Config(width=32, depth=2, learning_rate=2e-3, average_rate=0.02),
+    ppo=PpoConfig(width=32, depth=2, learning_rate=2e-3, batch_size=64),
 )
 """Learns in seconds."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 
 import torch
 from jaxtyping import Float
@@ -45,7 +46,91 @@ class _Body(nn.Module):
         return x
 
 
-class TanhGaussianActor(nn.Module):
+class Actor(nn.Module):
+    """What every agent's actor can do."""
+
+    @abstractmethod
+    def act(
+        self, observation: Float[Tensor, "batch observation"], normal: Float[Tensor, "batch action"] | None = None
+    ) -> Float[Tensor, "batch action"]:
+        """An action in [-1, 1]: the policy's mode, or a sample of it where standard normal numbers are given."""
+
+
+def _near_zero(width: int, size: int) -> nn.Linear:
+    """A last layer that answers about zero, whatever it is asked."""
+    layer = nn.Linear(width, size)
+    nn.init.normal_(layer.weight, std=0.01)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+class TanhActor(Actor):
+    """a = tanh(μ(s)), in (-1, 1).
+
+    Args:
+        observation_size: D.
+        action_size: A.
+        width: hidden width.
+        depth: hidden layers (Linear, LayerNorm, ReLU).
+    """
+
+    def __init__(self, observation_size: int, action_size: int, width: int, depth: int) -> None:
+        super().__init__()
+        self.body = _Body(1, observation_size, width, depth)
+        self.head = _near_zero(width, action_size)
+
+    def forward(self, observation: Float[Tensor, "batch observation"]) -> Float[Tensor, "batch action"]:
+        """Returns the action."""
+        return self.head(self.body(observation[None]).squeeze(0)).tanh()
+
+    def act(
+        self, observation: Float[Tensor, "batch observation"], normal: Float[Tensor, "batch action"] | None = None
+    ) -> Float[Tensor, "batch action"]:
+        """See `Actor.act`; there is nothing to sample."""
+        return self(observation)
+
+
+class GaussianActor(Actor):
+    """π(a | s) = N(μ(s), σ) with one σ for all states; whoever acts clips it to [-1, 1].
+
+    Args:
+        observation_size: D.
+        action_size: A.
+        width: hidden width.
+        depth: hidden layers (Linear, LayerNorm, ReLU).
+        deviation: σ before training.
+    """
+
+    def __init__(self, observation_size: int, action_size: int, width: int, depth: int, deviation: float) -> None:
+        super().__init__()
+        self.body = _Body(1, observation_size, width, depth)
+        self.head = _near_zero(width, action_size)
+        self.log_deviation = nn.Parameter(torch.full((action_size,), math.log(deviation)))
+
+    def forward(self, observation: Float[Tensor, "batch observation"]) -> Float[Tensor, "batch action"]:
+        """Returns the mean."""
+        return self.head(self.body(observation[None]).squeeze(0))
+
+    def act(
+        self, observation: Float[Tensor, "batch observation"], normal: Float[Tensor, "batch action"] | None = None
+    ) -> Float[Tensor, "batch action"]:
+        """See `Actor.act`."""
+        mean = self(observation)
+        return (mean if normal is None else mean + self.log_deviation.exp() * normal).clamp(-1, 1)
+
+    def log_density(
+        self, observation: Float[Tensor, "batch observation"], action: Float[Tensor, "batch action"]
+    ) -> Float[Tensor, " batch"]:
+        """Log densities of actions before they are clipped."""
+        standard = (action - self(observation)) * (-self.log_deviation).exp()
+        return -(0.5 * standard.square() + self.log_deviation + 0.5 * math.log(2 * math.pi)).sum(dim=-1)
+
+    def entropy(self) -> Float[Tensor, ""]:
+        """Differential entropy of the policy before it is clipped [nats]."""
+        return (self.log_deviation + 0.5 * math.log(2 * math.pi * math.e)).sum()
+
+
+class TanhGaussianActor(Actor):
     """π(a | s) = tanh(N(μ(s), σ(s))), a in (-1, 1).
 
     Args:
@@ -58,9 +143,7 @@ class TanhGaussianActor(nn.Module):
     def __init__(self, observation_size: int, action_size: int, width: int, depth: int) -> None:
         super().__init__()
         self.body = _Body(1, observation_size, width, depth)
-        self.head = nn.Linear(width, 2 * action_size)
-        nn.init.normal_(self.head.weight, std=0.01)
-        nn.init.zeros_(self.head.bias)
+        self.head = _near_zero(width, 2 * action_size)
 
     def forward(
         self, observation: Float[Tensor, "batch observation"]
@@ -69,6 +152,13 @@ class TanhGaussianActor(nn.Module):
         features = self.body(observation[None]).squeeze(0)
         mean, log_deviation = self.head(features).chunk(2, dim=-1)
         return mean, log_deviation.clamp(*LOG_DEVIATION_RANGE)
+
+    def act(
+        self, observation: Float[Tensor, "batch observation"], normal: Float[Tensor, "batch action"] | None = None
+    ) -> Float[Tensor, "batch action"]:
+        """See `Actor.act`; the mode is that of the Gaussian."""
+        mean, log_deviation = self(observation)
+        return (mean if normal is None else mean + log_deviation.exp() * normal).tanh()
 
     def sample(
         self, observation: Float[Tensor, "batch observation"], normal: Float[Tensor, "batch action"]
@@ -90,7 +180,7 @@ class TanhGaussianActor(nn.Module):
 
 
 class CriticEnsemble(nn.Module):
-    """Several critics Q_i(s, a), evaluated together.
+    """Several critics of (s, a), evaluated together.
 
     Args:
         critics: number of critics.
@@ -98,18 +188,27 @@ class CriticEnsemble(nn.Module):
         action_size: A.
         width: hidden width.
         depth: hidden layers.
+        outputs: what each critic answers: one number, or the logits of so many atoms.
     """
 
-    def __init__(self, critics: int, observation_size: int, action_size: int, width: int, depth: int) -> None:
+    def __init__(
+        self, critics: int, observation_size: int, action_size: int, width: int, depth: int, outputs: int = 1
+    ) -> None:
         super().__init__()
         self.critics = critics
         self.body = _Body(critics, observation_size + action_size, width, depth)
-        self.weight = nn.Parameter(torch.empty(critics, width, 1).normal_(std=0.01))
-        self.bias = nn.Parameter(torch.zeros(critics, 1, 1))
+        self.weight = nn.Parameter(torch.empty(critics, width, outputs).normal_(std=0.01))
+        self.bias = nn.Parameter(torch.zeros(critics, 1, outputs))
+
+    def logits(
+        self, observation: Float[Tensor, "batch observation"], action: Float[Tensor, "batch action"]
+    ) -> Float[Tensor, "critics batch outputs"]:
+        """Returns all outputs of every critic for every row."""
+        x = torch.cat([observation, action], dim=-1).expand(self.critics, -1, -1)
+        return torch.baddbmm(self.bias, self.body(x), self.weight)
 
     def forward(
         self, observation: Float[Tensor, "batch observation"], action: Float[Tensor, "batch action"]
     ) -> Float[Tensor, "critics batch"]:
-        """Returns one number per critic and row."""
-        x = torch.cat([observation, action], dim=-1).expand(self.critics, -1, -1)
-        return torch.baddbmm(self.bias, self.body(x), self.weight).squeeze(-1)
+        """Returns the one number of every critic for every row."""
+        return self.logits(observation, action).squeeze(-1)

@@ -29,6 +29,27 @@ class Batch:
     discount: Float[Tensor, " batch"]
 
 
+@dataclass(frozen=True)
+class Rollout:
+    """What `N` environments did in `T` rounds, in their order: what an on-policy agent learns from.
+
+    Attributes:
+        observation: `[T, N, D]`.
+        action: `[T, N, A]`.
+        reward: `[T, N]`.
+        next_observation: `[T, N, D]`, the true one, also where an episode ended.
+        terminated: `[T, N]`, nothing follows.
+        truncated: `[T, N]`, cut by a time limit.
+    """
+
+    observation: Float[Tensor, "rounds envs observation"]
+    action: Float[Tensor, "rounds envs action"]
+    reward: Float[Tensor, "rounds envs"]
+    next_observation: Float[Tensor, "rounds envs observation"]
+    terminated: Bool[Tensor, "rounds envs"]
+    truncated: Bool[Tensor, "rounds envs"]
+
+
 class Replay:
     """A ring of the last `capacity` rounds of `num_envs` environments, on one device.
 
@@ -152,6 +173,11 @@ class Replay:
             next_observation=self._data["next_observation"][end, env],
             discount=gamma ** (last + 1) * alive,
         )
+
+    def newest(self, rounds: int) -> Rollout:
+        """The last rounds, oldest first; `rounds` must not exceed what is held."""
+        rows = torch.arange(self.rounds - rounds, self.rounds) % self.capacity
+        return Rollout(**{name: self._data[name][rows] for name in Rollout.__dataclass_fields__})
 
     def state(self) -> dict[str, Tensor]:
         """Everything held, as named tensors (for a checkpoint)."""

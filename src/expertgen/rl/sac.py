@@ -59,13 +59,13 @@ class SacConfig:
     def __post_init__(self) -> None:
         for name in ("width", "depth", "critics", "n_step"):
             if getattr(self, name) < 1:
-                raise UsageError(f"agent.{name} must be at least 1, not {getattr(self, name)}")
+                raise UsageError(f"sac.{name} must be at least 1, not {getattr(self, name)}")
         for name in ("learning_rate", "temperature"):
             if not getattr(self, name) > 0:
-                raise UsageError(f"agent.{name} must be positive, not {getattr(self, name)}")
+                raise UsageError(f"sac.{name} must be positive, not {getattr(self, name)}")
         for name in ("discount", "target_rate", "average_rate"):
             if not 0 < getattr(self, name) <= 1:
-                raise UsageError(f"agent.{name} must lie in (0, 1], not {getattr(self, name)}")
+                raise UsageError(f"sac.{name} must lie in (0, 1], not {getattr(self, name)}")
 
 
 class SacAgent:
@@ -102,13 +102,12 @@ class SacAgent:
         self, observation: Float[Tensor, "batch observation"], deterministic: bool = False
     ) -> Float[Tensor, "batch action"]:
         """The moving average's action: the mode of its Gaussian through tanh, or a sample."""
-        mean, log_deviation = self.average_actor(observation)
-        return mean.tanh() if deterministic else (mean + log_deviation.exp() * self._normal(len(mean))).tanh()
+        return self.average_actor.act(observation, None if deterministic else self._normal(len(observation)))
 
     @torch.inference_mode()
     def explore(self, observation: Float[Tensor, "batch observation"]) -> Float[Tensor, "batch action"]:
         """A sample of the raw actor, for collecting data."""
-        return self.actor.sample(observation, self._normal(len(observation)))[0]
+        return self.actor.act(observation, self._normal(len(observation)))
 
     def update(self, batch: Batch, learning_rate: float | None = None) -> dict[str, Tensor]:
         """One gradient step of critics, actor and temperature.

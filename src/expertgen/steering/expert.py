@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -13,15 +12,13 @@ from torch import Tensor
 
 from expertgen.errors import FileError
 from expertgen.prior.prior import DiffusionPrior
-from expertgen.rl.networks import TanhGaussianActor
-from expertgen.rl.sac import SacConfig
+from expertgen.rl.algorithms import CONFIGS, AgentConfig, make_actor
+from expertgen.rl.loop import Mode
+from expertgen.rl.networks import Actor
 from expertgen.runs.checkpoint import load_checkpoint, load_module, save_checkpoint, with_prefix, without_prefix
 from expertgen.runs.seeding import torch_generator
 
-KIND, VERSION = "expert", 1
-
-Mode = Literal["mean", "sampled"]
-"""How an expert picks noise: the mode of its Gaussian, or a sample of it."""
+KIND, VERSION = "expert", 2
 
 
 @dataclass
@@ -31,15 +28,15 @@ class Expert:
     Attributes:
         prior: the frozen prior.
         actor: chooses noise from the prior's normalised observation.
-        agent_config: sizes of the actor.
+        agent: options of the algorithm that it learnt by.
         noise_bound: b; noise is b · tanh(·).
         mode: the declared mode, chosen on validation seeds.
         validated: success on those seeds, in that mode.
     """
 
     prior: DiffusionPrior
-    actor: TanhGaussianActor
-    agent_config: SacConfig
+    actor: Actor
+    agent: AgentConfig
     noise_bound: float
     mode: Mode
     validated: float
@@ -55,17 +52,23 @@ class Expert:
         self, observation: Float[Tensor, "batch observation"], mode: Mode, generator: torch.Generator
     ) -> Float[Tensor, "batch horizon action"]:
         """Chooses initial noise, within ±`noise_bound`, for raw observations."""
-        mean, log_deviation = self.actor(self.prior.normalize(observation))
+        seen, normal = self.prior.normalize(observation), None
         if mode == "sampled":
-            mean = mean + log_deviation.exp() * torch.randn(mean.shape, generator=generator).to(mean.device)
-        return (self.noise_bound * mean.tanh()).unflatten(1, self.prior.noise_shape)
+            horizon, action_size = self.prior.noise_shape
+            normal = torch.randn(len(seen), horizon * action_size, generator=generator).to(seen.device)
+        return (self.noise_bound * self.actor.act(seen, normal)).unflatten(1, self.prior.noise_shape)
+
+    def policy(self, seed: int) -> ExpertPolicy:
+        """The expert in its declared mode, as a policy."""
+        return ExpertPolicy(self, seed)
 
     def save(self, path: Path) -> None:
         """Saves the expert with its prior, in one file."""
         tensors = with_prefix("actor", self.actor.state_dict()) | with_prefix("prior", self.prior.state())
         meta = {
             "prior": self.prior.description(),
-            "agent_config": asdict(self.agent_config),
+            "algorithm": next(name for name, kind in CONFIGS.items() if isinstance(self.agent, kind)),
+            "agent": asdict(self.agent),
             "noise_bound": self.noise_bound,
             "mode": self.mode,
             "validated": self.validated,
@@ -82,12 +85,12 @@ class Expert:
         tensors, meta = load_checkpoint(path, KIND, VERSION)
         try:
             prior = DiffusionPrior.from_state(meta["prior"], without_prefix("prior", tensors), path)
-            config = SacConfig(**meta["agent_config"])
+            config = CONFIGS[meta["algorithm"]](**meta["agent"])
             noise_bound, mode, validated = meta["noise_bound"], meta["mode"], meta["validated"]
         except (KeyError, TypeError) as error:
             raise FileError(f"{path}: its description does not fit this version ({error}); steer it again") from None
         horizon, action_size = prior.noise_shape
-        actor = TanhGaussianActor(prior.observation_size, horizon * action_size, config.width, config.depth)
+        actor = make_actor(config, prior.observation_size, horizon * action_size)
         load_module(actor, without_prefix("actor", tensors), path)
         actor.eval().requires_grad_(False)
         return cls(prior, actor, config, noise_bound, mode, validated)

@@ -1,43 +1,52 @@
-"""The noise decision process: ends of episodes, by hand."""
+"""The decision process: ends of episodes, by hand."""
 
 from dataclasses import replace
 
 import numpy as np
 import torch
 
-from expertgen.steering.process import NoiseProcess
+from expertgen.rl.process import DecisionProcess
 from tests.toys import STEP_LENGTH, PointEnv, point_task
 
 
-class PlainPrior:
-    """Its chunk is its noise."""
+class PlainController:
+    """The agent sees the task's observation and decides on the chunk."""
 
-    noise_shape = (4, 2)
-    observation_size = 4
+    observation_size, action_size, chunk_length = 4, 8, 4
 
-    def normalize(self, observation):
-        return observation
+    def reset(self, ids):
+        self.begun = ids.tolist()
 
-    def decode(self, observation, noise):
-        self.observation = observation.clone()
-        return noise.clamp(-1, 1)
+    def warm_up(self, normal):
+        return normal.clamp(-1, 1)
+
+    def measures(self, action):
+        return {}
+
+    def observe(self, observation, ids):
+        return torch.from_numpy(observation.copy())
+
+    def chunk(self, observation, action, ids):
+        self.observation = observation.copy()
+        return action.view(-1, 4, 2)
 
 
 def process_from(points, goals, horizon=6):
     """A process whose environments start where the test wants them."""
     env = PointEnv(len(points), task=replace(point_task(), horizon=horizon))
-    process = NoiseProcess(env, PlainPrior())
+    process = DecisionProcess(env, PlainController())
     process.reset(seed=0)
     env._observation[:] = np.concatenate([np.array(points), np.array(goals)], axis=1)
-    process.observation = env._observation.copy()
+    process._observation = env._observation.copy()
+    process.seen = torch.from_numpy(env._observation.copy())
     return process
 
 
 def right(rows, steps_right=4):
-    """Noise that moves to the right for some steps and then stays."""
-    noise = torch.zeros(rows, 4, 2)
-    noise[:, :steps_right, 0] = 1
-    return noise
+    """An action that moves to the right for some steps and then stays."""
+    chunk = torch.zeros(rows, 4, 2)
+    chunk[:, :steps_right, 0] = 1
+    return chunk.view(rows, 8)
 
 
 def test_an_episode_under_way_goes_on():
@@ -46,8 +55,8 @@ def test_an_episode_under_way_goes_on():
     outcome = decision.outcome
     assert not outcome.ended.any()
     assert outcome.steps.tolist() == [4]
-    np.testing.assert_allclose(decision.next_observation, [[-0.9 + 4 * STEP_LENGTH, 0, 0.9, 0]], atol=1e-6)
-    np.testing.assert_array_equal(outcome.next_observation, decision.next_observation)
+    np.testing.assert_allclose(decision.next_seen, [[-0.9 + 4 * STEP_LENGTH, 0, 0.9, 0]], atol=1e-6)
+    np.testing.assert_array_equal(process.seen, decision.next_seen)
 
 
 def test_success_inside_a_chunk_terminates_and_keeps_the_terminal_observation():
@@ -59,9 +68,10 @@ def test_success_inside_a_chunk_terminates_and_keeps_the_terminal_observation():
     assert outcome.steps.tolist() == [2, 4]
     np.testing.assert_allclose(outcome.next_observation[0], [0.2, 0, 0.2, 0], atol=1e-6)
     # The next decision is taken in a new episode there, and in the old one here.
-    assert np.abs(decision.next_observation[0] - outcome.next_observation[0]).max() > 0.01
-    np.testing.assert_array_equal(decision.next_observation[1], outcome.next_observation[1])
-    np.testing.assert_array_equal(process.observation, decision.next_observation)
+    np.testing.assert_array_equal(decision.next_seen, outcome.next_observation)
+    assert (process.seen[0] - decision.next_seen[0]).abs().max() > 0.01
+    assert torch.equal(process.seen[1], decision.next_seen[1])
+    assert process.controller.begun == [0]
 
 
 def test_the_time_limit_truncates_in_the_middle_of_a_chunk():
@@ -74,21 +84,24 @@ def test_the_time_limit_truncates_in_the_middle_of_a_chunk():
     np.testing.assert_allclose(outcome.next_observation, [[-0.9 + 6 * STEP_LENGTH, 0, 0.9, 0.9]], atol=1e-6)
 
 
-def test_the_prior_sees_what_the_decision_is_taken_on():
+def test_the_controller_decodes_on_what_the_agent_saw():
     process = process_from([[0, 0]], [[2 * STEP_LENGTH, 0]])
-    np.testing.assert_allclose(process.observation, [[0, 0, 0.2, 0]], atol=1e-6)
-    after = process.step(right(1)).next_observation
     process.step(right(1))
-    np.testing.assert_array_equal(process.prior.observation.numpy(), after)
+    seen = process.seen.clone()
+    process.step(right(1))
+    np.testing.assert_array_equal(process.controller.observation, seen)
 
 
 def test_the_same_seed_gives_the_same_bits():
     def play(seed):
-        process = NoiseProcess(PointEnv(5), PlainPrior())
+        process = DecisionProcess(PointEnv(5), PlainController())
         process.reset(seed)
         generator = torch.Generator().manual_seed(1)
-        decisions = [process.step(torch.randn(5, 4, 2, generator=generator)) for _ in range(30)]
-        return np.stack([decision.next_observation for decision in decisions])
+        seen = []
+        for _ in range(30):
+            process.step(2 * torch.rand(5, 8, generator=generator) - 1)
+            seen.append(process.seen)
+        return torch.stack(seen)
 
-    np.testing.assert_array_equal(play(3), play(3))
-    assert not np.array_equal(play(3), play(4))
+    assert torch.equal(play(3), play(3))
+    assert not torch.equal(play(3), play(4))

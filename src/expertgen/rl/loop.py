@@ -1,0 +1,400 @@
+"""The loop of every agent that learns from success, whatever its action means.
+
+    warm up                                              the prior's own behaviour fills the replay
+    repeat
+        act in all environments with the raw actor
+        simulate that decision        (on one core)
+        update the agent              (on the other core, from the replay as it was before the decision)
+        wait for both                 (a fixed point: the same seed gives the same bits on one core or two)
+
+A run consists of segments. Each begins from seeded resets with random streams of its own, and ends with an atomic save
+of everything. Before that, once training episodes succeed often enough, the averaged actor is validated in its modes on
+validation seeds; the best of all validations becomes the solution. A run that was killed continues at the last segment
+and ends with the same bits.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from expertgen.errors import TrainingError, UsageError
+from expertgen.evaluation.policy import Policy
+from expertgen.evaluation.rollouts import run_episodes
+from expertgen.rl.networks import Actor
+from expertgen.rl.process import Controller, Decision, DecisionProcess
+from expertgen.rl.replay import Batch, Replay, Rollout
+from expertgen.runs.checkpoint import load_checkpoint, save_checkpoint, with_prefix, without_prefix
+from expertgen.runs.machine import available_cores, prepare_process
+from expertgen.runs.metrics import MetricsWriter
+from expertgen.runs.progress import StageProgress
+from expertgen.runs.seeding import derive_seed, torch_generator
+from expertgen.tasks.registry import make_env
+from expertgen.tasks.spec import TaskSpec
+
+VALIDATION_SEED = 555
+"""Environment seed on which checkpoint and mode are chosen: the same for all runs, used for nothing else."""
+
+Mode = Literal["mean", "sampled"]
+"""How an actor picks its action: the mode of its distribution, or a sample of it."""
+
+
+@runtime_checkable
+class Agent(Protocol):
+    """What the loop asks of an algorithm.
+
+    Attributes:
+        generator: source of every random number it draws.
+        action_size: A.
+    """
+
+    generator: torch.Generator
+    action_size: int
+
+    @property
+    def average_actor(self) -> Actor:
+        """What is validated and kept."""
+        ...
+
+    def explore(self, observation: Tensor) -> Tensor:
+        """Actions that collect data, one for every environment."""
+        ...
+
+    def update(self, batch: Any, /, learning_rate: float | None = None) -> dict[str, Tensor]:
+        """Learns from a batch or a rollout; returns health metrics as detached scalars."""
+        ...
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything that learning continues from."""
+        ...
+
+    def load_state(self, tensors: Mapping[str, Tensor], path: Path) -> None:
+        """Restores `state`."""
+        ...
+
+
+@runtime_checkable
+class Solution(Protocol):
+    """What is kept of a run: an actor in one mode, as a policy and as a file.
+
+    Attributes:
+        validated: success on the validation seed.
+    """
+
+    validated: float
+
+    def policy(self, seed: int) -> Policy:
+        """The policy; `seed` is that of its samples."""
+        ...
+
+    def save(self, path: Path) -> None:
+        """Saves it, atomically."""
+        ...
+
+
+@dataclass(frozen=True)
+class LoopConfig:
+    """How long, on how many environments and on which batches an agent learns."""
+
+    num_envs: int = 64
+    """Environments simulated side by side."""
+    env_steps: int = 280_000
+    """Control steps of training at most."""
+    segment_env_steps: int = 40_000
+    """Control steps between two saved states (and validations)."""
+    warmup_env_steps: int = 16_000
+    """Control steps before learning starts, under N(0, I) noise where the action is noise."""
+    updates_per_decision: float = 0.25
+    """Gradient steps for every decision of every environment."""
+    batch_size: int = 256
+    """Transitions a gradient step."""
+    success_share: float = 0.3
+    """Share of every batch drawn from successful episodes."""
+    success_minimum: int = 200
+    """Transitions of successful episodes there must be before they get that share."""
+    validate_from: float = 0.75
+    """Success of recent training episodes from which a segment ends with a validation; the last one always does."""
+    validation_episodes: int = 128
+    """Episodes of a validation, in each mode."""
+    stop_at: float = 0.99
+    """Stop early at this success on the validation seeds; above 1 never."""
+
+    def __post_init__(self) -> None:
+        for name in (
+            "num_envs",
+            "env_steps",
+            "segment_env_steps",
+            "warmup_env_steps",
+            "batch_size",
+            "success_minimum",
+            "validation_episodes",
+        ):
+            if getattr(self, name) < 1:
+                raise UsageError(f"steer.{name} must be at least 1, not {getattr(self, name)}")
+        if not self.updates_per_decision > 0:
+            raise UsageError(f"steer.updates_per_decision must be positive, not {self.updates_per_decision}")
+        if self.warmup_env_steps >= self.env_steps:
+            raise UsageError(
+                f"steer.warmup_env_steps ({self.warmup_env_steps}) must be less than steer.env_steps "
+                f"({self.env_steps}), or nothing is ever learnt"
+            )
+        if not 0 <= self.success_share < 1:
+            raise UsageError(f"steer.success_share must lie in [0, 1), not {self.success_share}")
+        if self.updates_per_round < 1:
+            raise UsageError(
+                f"steer.updates_per_decision ({self.updates_per_decision}) is less than one update a round of "
+                f"{self.num_envs} environments; raise it, or steer.num_envs"
+            )
+
+    @property
+    def updates_per_round(self) -> int:
+        """Gradient steps while all environments run one decision."""
+        return round(self.updates_per_decision * self.num_envs)
+
+    def rate_at(self, env_steps: int) -> float:
+        """Part of its learning rate that an agent uses: 1 for half of the budget, then falling linearly to a tenth."""
+        return max(0.1, min(1.0, 2 * (1 - env_steps / self.env_steps)))
+
+
+@dataclass(frozen=True)
+class Learner:
+    """An algorithm, and the meaning of its actions.
+
+    Attributes:
+        agent: the algorithm.
+        learning_rate: the agent's, before it falls.
+        discount: per decision.
+        n_step: decisions that a return looks ahead, of an off-policy agent.
+        rounds: decisions of every environment between two updates, of an on-policy agent; 0 means off-policy. It learns
+            from the start, without a warm-up.
+        controller: makes the controller, given the source of whatever it draws.
+        modes: in which an actor is validated.
+        solution: makes what is kept of an actor in a mode.
+    """
+
+    agent: Agent
+    learning_rate: float
+    discount: float
+    n_step: int
+    rounds: int
+    controller: Callable[[torch.Generator], Controller]
+    modes: tuple[Mode, ...]
+    solution: Callable[[Actor, Mode], Solution]
+
+
+def learn(
+    task: TaskSpec,
+    learner: Learner,
+    config: LoopConfig,
+    seed: int,
+    folder: Path,
+    stage: str,
+    device: str = "cpu",
+    tensorboard: bool = False,
+) -> Generator[StageProgress, None, None]:
+    """Lets an agent learn a task, and saves the best validated solution to `folder/best.safetensors`.
+
+    Args:
+        task: the task; its own simulator is used.
+        learner: who learns, freshly initialised.
+        config: options.
+        seed: the run's seed.
+        folder: the stage's folder; until `finish` it holds `state.safetensors` and the best solution so far.
+        stage: name of the stage: part of its random streams, and what progress shows.
+        device: torch device.
+        tensorboard: also write TensorBoard event files.
+
+    Yields:
+        progress with the success of the last 128 training episodes and the best validated success.
+
+    Raises:
+        TrainingError: if a loss is not finite; the batch is dumped to `folder/bad_batch.safetensors`.
+    """
+    run = _Run(task, learner, config, seed, folder, stage, device)
+    writer = MetricsWriter(folder, keep_rows=run.rows, tensorboard=tensorboard)
+    while not run.finished:
+        for row in run.segment():
+            writer.write(row)
+            shown = {"success": row["success"], "validated": run.best_success}
+            yield StageProgress(stage, min(run.env_steps, config.env_steps), config.env_steps, "env steps", shown)
+        if run.finished or run.recent_success >= config.validate_from:
+            writer.write((yield from run.validate()))
+        run.save(writer.rows)
+
+
+class _Run:
+    """One run between its saved states."""
+
+    def __init__(
+        self, task: TaskSpec, learner: Learner, config: LoopConfig, seed: int, folder: Path, stage: str, device: str
+    ) -> None:
+        self.task, self.learner, self.config = task, learner, config
+        self.seed, self.folder, self.stage, self.device = seed, folder, stage, device
+        controller = learner.controller(torch.Generator())
+        # A decision runs at least one step; the shortest useful ring holds a whole run of full chunks.
+        rounds = learner.rounds or 2 * config.env_steps // (config.num_envs * controller.chunk_length) + 2
+        self.replay = Replay(rounds, config.num_envs, controller.observation_size, controller.action_size, device)
+        self.segments = self.env_steps = self.updates = self.rows = 0
+        self.seconds = 0.0
+        self.best_success = 0.0
+        self.solved = False
+        self.recent: deque[bool] = deque(maxlen=128)
+        if (folder / "state.safetensors").exists():
+            self._load()
+
+    @property
+    def finished(self) -> bool:
+        """The budget is spent, or the solution passed its validation."""
+        return self.env_steps >= self.config.env_steps or self.solved
+
+    @property
+    def recent_success(self) -> float:
+        """Success of the last training episodes; it leans high where successes are short."""
+        return float(np.mean(self.recent)) if self.recent else 0.0
+
+    def segment(self) -> Generator[dict[str, Any], None, None]:
+        """Collects and learns until the next validation is due; yields rows of metrics."""
+        config, agent, on_policy = self.config, self.learner.agent, self.learner.rounds > 0
+        agent.generator.manual_seed(derive_seed(self.seed, self.stage, "agent", self.segments))
+        draw = torch_generator(self.seed, self.stage, "replay", self.segments)
+        controller = self.learner.controller(torch_generator(self.seed, self.stage, "controller", self.segments))
+        env = make_env(self.task, config.num_envs, threads=available_cores())
+        process = DecisionProcess(env, controller)
+        process.reset(derive_seed(self.seed, self.stage, "envs", self.segments))
+        end = min((self.segments + 1) * config.segment_env_steps, config.env_steps)
+        start, rounds, health = time.monotonic() - self.seconds, 0, _Means()
+        with closing(env), ThreadPoolExecutor(1, initializer=prepare_process) as simulator:
+            while self.env_steps < end:
+                if on_policy:
+                    self._learn(draw, health)
+                seen, action = process.seen, self._explore(process)
+                simulation = simulator.submit(process.step, action)
+                if available_cores() == 1:
+                    wait([simulation])  # taking turns keeps the caches warm; the bits are the same
+                if not on_policy:
+                    self._learn(draw, health)
+                self._remember(seen, action, simulation.result())
+                rounds += 1
+                if rounds % 10 == 0 or self.env_steps >= end:
+                    self.seconds = time.monotonic() - start
+                    self.updates += health.count
+                    measures = controller.measures(action)
+                    yield self._row(measures | health.take())
+        self.replay.cut()
+        self.segments += 1
+
+    def validate(self) -> Generator[StageProgress, None, dict[str, Any]]:
+        """Plays the validation episodes in all modes; the best of all checkpoints and modes is the solution."""
+        config, start = self.config, time.monotonic()
+        row: dict[str, Any] = {"step": self.env_steps}
+        env = make_env(self.task, min(config.num_envs, config.validation_episodes), threads=available_cores())
+        with closing(env):
+            for mode in self.learner.modes:
+                solution = self.learner.solution(copy.deepcopy(self.learner.agent.average_actor), mode)
+                policy, stage = solution.policy(self.seed), f"validate ({mode})"
+                episodes = yield from run_episodes(env, policy, config.validation_episodes, VALIDATION_SEED, stage)
+                solution.validated = float(np.mean([episode.success for episode in episodes]))
+                row[f"validated_{mode}"] = solution.validated
+                # A tie goes to the mean, of two means to the later; a sampled mode must be better than all before it.
+                best = self.best_success
+                if solution.validated > best or (solution.validated == best and mode == "mean"):
+                    self.best_success = solution.validated
+                    solution.save(self.folder / "best.safetensors")
+        self.solved = self.best_success >= config.stop_at
+        self.seconds += time.monotonic() - start
+        return row | {"seconds": self.seconds}
+
+    def save(self, rows: int) -> None:
+        """Saves everything that the next segment continues from."""
+        counters = {name: getattr(self, name) for name in _COUNTERS} | {"rows": rows, "recent": list(self.recent)}
+        tensors = with_prefix("agent", self.learner.agent.state()) | with_prefix("replay", self.replay.state())
+        save_checkpoint(self.folder / "state.safetensors", "steer-state", 1, tensors, counters)
+
+    def _load(self) -> None:
+        path = self.folder / "state.safetensors"
+        tensors, counters = load_checkpoint(path, "steer-state", 1)
+        self.learner.agent.load_state(without_prefix("agent", tensors), path)
+        self.replay.load_state(without_prefix("replay", tensors))
+        self.recent.extend(counters.pop("recent"))
+        for name, value in counters.items():
+            setattr(self, name, value)
+
+    def _explore(self, process: DecisionProcess) -> Tensor:
+        """Actions of the raw actor, or, while warming up, of the behaviour that learning begins from."""
+        agent = self.learner.agent
+        if self.learner.rounds or self.env_steps >= self.config.warmup_env_steps:
+            return agent.explore(process.seen)
+        shape = (len(process.seen), agent.action_size)
+        return process.controller.warm_up(torch.randn(shape, generator=agent.generator, device=self.device))
+
+    def _learn(self, draw: torch.Generator, health: _Means) -> None:
+        """The updates of one round, from the replay as it is."""
+        rate = self.learner.learning_rate * self.config.rate_at(self.env_steps)
+        for batch in self._batches(draw):
+            step = self.learner.agent.update(batch, rate)
+            for name in ("critic_loss", "actor_loss"):
+                if not math.isfinite(step.get(name, 0.0)):
+                    dump = self.folder / "bad_batch.safetensors"
+                    save_checkpoint(dump, "bad-batch", 1, vars(batch), {"env_steps": self.env_steps, "metric": name})
+                    raise TrainingError(f"{name} is not finite at env step {self.env_steps}; its batch is in {dump}")
+            health.add(step)
+
+    def _batches(self, draw: torch.Generator) -> Iterator[Batch | Rollout]:
+        learner, config, replay = self.learner, self.config, self.replay
+        if learner.rounds:
+            if replay.rounds and replay.rounds % learner.rounds == 0:
+                yield replay.newest(learner.rounds)
+        elif self.env_steps >= config.warmup_env_steps:
+            share = config.success_share if len(replay.successes()) >= config.success_minimum else 0.0
+            for _ in range(config.updates_per_round):
+                yield replay.sample(config.batch_size, learner.n_step, learner.discount, draw, share)
+
+    def _remember(self, seen: Tensor, action: Tensor, decision: Decision) -> None:
+        outcome = decision.outcome
+        flags = [
+            torch.as_tensor(f, device=self.device) for f in (outcome.terminated, outcome.truncated, outcome.success)
+        ]
+        self.replay.add(seen, action, flags[2].float(), decision.next_seen, *flags)
+        self.recent.extend(outcome.success[outcome.ended].tolist())
+        self.env_steps += int(outcome.steps.sum())
+
+    def _row(self, measures: dict[str, float]) -> dict[str, Any]:
+        """One row of metrics."""
+        counts = {"step": self.env_steps, "seconds": self.seconds, "updates": self.updates}
+        return counts | {"success": self.recent_success} | measures
+
+
+class _Means:
+    """Means of what the updates report, each over the updates that report it."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._sums: dict[str, tuple[Tensor | float, int]] = {}
+
+    def add(self, health: Mapping[str, Tensor]) -> None:
+        """Adds one update."""
+        self.count += 1
+        for name, value in health.items():
+            total, count = self._sums.get(name, (0.0, 0))
+            self._sums[name] = (total + value, count + 1)
+
+    def take(self) -> dict[str, float]:
+        """The means since it was last asked."""
+        means = {name: float(total) / count for name, (total, count) in self._sums.items()}
+        self.count, self._sums = 0, {}
+        return means
+
+
+_COUNTERS = ("segments", "env_steps", "updates", "seconds", "best_success", "solved")

@@ -1,0 +1,204 @@
+"""Proximal policy optimization for sparse success: on-policy, with a classifier of success as its value function.
+
+PPO (Schulman et al. 2017, https://arxiv.org/abs/1707.06347) with generalised advantages (Schulman et al. 2016,
+https://arxiv.org/abs/1506.02438). With reward 1 at success and 0 before, a return lies in [0, 1]; the value function is
+a sigmoid trained with binary cross-entropy on the λ-return.
+
+The policy is a Gaussian with one deviation for all states. Its samples are kept as they were drawn, and clipped to
+[-1, 1] only where they are acted on, so densities are the Gaussian's.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from expertgen.errors import UsageError
+from expertgen.rl.networks import CriticEnsemble, GaussianActor
+from expertgen.rl.parts import agent_state, load_agent_state
+from expertgen.rl.replay import Rollout
+from expertgen.runs.averaging import update_average
+
+
+@dataclass(frozen=True)
+class PpoConfig:
+    """Proximal policy optimization with returns in [0, 1]."""
+
+    width: int = 128
+    """Hidden width of actor and value function."""
+    depth: int = 3
+    """Hidden layers of actor and value function."""
+    learning_rate: float = 3e-4
+    """Adam's learning rate."""
+    discount: float = 0.97
+    """Discount per decision."""
+    trace: float = 0.95
+    """λ of generalised advantage estimation."""
+    rounds: int = 8
+    """Decisions of every environment between two updates."""
+    epochs: int = 10
+    """Passes over those decisions in an update."""
+    batch_size: int = 256
+    """Decisions a gradient step."""
+    clip: float = 0.2
+    """ε: how far a probability ratio may move from 1 before its gradient is cut."""
+    entropy: float = 0.0
+    """Weight of the policy's entropy in its objective."""
+    gradient_norm: float = 0.5
+    """Largest norm of a gradient."""
+    deviation: float = 0.67
+    """Deviation of the policy before training, in parts of the largest action; 1 / 1.5 is the prior's own noise."""
+    average_rate: float = 0.02
+    """Rate of the exponential moving average of the actor, a gradient step."""
+
+    def __post_init__(self) -> None:
+        for name in ("width", "depth", "rounds", "epochs", "batch_size"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"ppo.{name} must be at least 1, not {getattr(self, name)}")
+        for name in ("learning_rate", "clip", "gradient_norm", "deviation"):
+            if not getattr(self, name) > 0:
+                raise UsageError(f"ppo.{name} must be positive, not {getattr(self, name)}")
+        for name in ("discount", "average_rate"):
+            if not 0 < getattr(self, name) <= 1:
+                raise UsageError(f"ppo.{name} must lie in (0, 1], not {getattr(self, name)}")
+        if not 0 <= self.trace <= 1:
+            raise UsageError(f"ppo.trace must lie in [0, 1], not {self.trace}")
+        if not self.entropy >= 0:
+            raise UsageError(f"ppo.entropy must not be negative, not {self.entropy}")
+
+
+def advantages(
+    reward: Float[Tensor, "rounds envs"],
+    value: Float[Tensor, "rounds envs"],
+    next_value: Float[Tensor, "rounds envs"],
+    terminated: Bool[Tensor, "rounds envs"],
+    truncated: Bool[Tensor, "rounds envs"],
+    discount: float,
+    trace: float,
+) -> Float[Tensor, "rounds envs"]:
+    """Generalised advantages A_t = Σ_k (γλ)^k δ_{t+k}, cut where an episode ends (Schulman et al. 2016, eq. 16).
+
+    δ_t = r_t + γ V(s_{t+1}) - V(s_t), without V(s_{t+1}) where the episode terminated, and with it where it was cut.
+    """
+    errors = reward + discount * torch.where(terminated, 0.0, next_value) - value
+    goes_on = (~(terminated | truncated)).float()
+    result = torch.empty_like(errors)
+    following = torch.zeros_like(errors[0])
+    for t in reversed(range(len(errors))):
+        following = errors[t] + discount * trace * goes_on[t] * following
+        result[t] = following
+    return result
+
+
+class PpoAgent:
+    """Actor and value function with their optimizer; actions are to be clipped to [-1, 1].
+
+    Args:
+        observation_size: D.
+        action_size: A.
+        config: options.
+        generator: source of every random number the agent draws (its device is the agent's).
+    """
+
+    def __init__(self, observation_size: int, action_size: int, config: PpoConfig, generator: torch.Generator) -> None:
+        self.config = config
+        self.generator = generator
+        self.action_size = action_size
+        device, sizes = generator.device, (config.width, config.depth)
+        self.actor = GaussianActor(observation_size, action_size, *sizes, config.deviation).to(device)
+        self.critic = CriticEnsemble(1, observation_size, 0, *sizes).to(device)
+        self.average_actor = copy.deepcopy(self.actor).requires_grad_(False)
+        self._parameters = [*self.actor.parameters(), *self.critic.parameters()]
+        self.optimizer = torch.optim.Adam(self._parameters, config.learning_rate, fused=True)
+
+    @torch.inference_mode()
+    def explore(self, observation: Float[Tensor, "batch observation"]) -> Float[Tensor, "batch action"]:
+        """A sample of the raw actor before it is clipped."""
+        shape = (len(observation), self.action_size)
+        normal = torch.randn(shape, generator=self.generator, device=self.generator.device)
+        return self.actor(observation) + self.actor.log_deviation.exp() * normal
+
+    def update(self, rollout: Rollout, learning_rate: float | None = None) -> dict[str, Tensor]:
+        """Some epochs of gradient steps on what the present policy has just done.
+
+        Args:
+            rollout: decisions of the present policy.
+            learning_rate: Adam's learning rate from now on, for a schedule; by default it stays as it is.
+
+        Returns:
+            health metrics as detached scalars, means over the steps: `actor_loss`, `critic_loss`, `q` (mean value
+            before the update), `td_error` (mean distance to the λ-return), `entropy` (of the policy, per action
+            dimension), `ratio_clipped` (share of ratios outside 1 ± ε).
+        """
+        config = self.config
+        if learning_rate is not None:
+            self.optimizer.param_groups[0]["lr"] = learning_rate
+        with torch.no_grad():
+            value, next_value = self._values(rollout.observation), self._values(rollout.next_observation)
+            advantage = advantages(
+                rollout.reward, value, next_value, rollout.terminated, rollout.truncated, config.discount, config.trace
+            )
+            observation, action = rollout.observation.flatten(0, 1), rollout.action.flatten(0, 1)
+            target = (advantage + value).clamp(0, 1).flatten()
+            columns = (observation, action, self.actor.log_density(observation, action), advantage.flatten(), target)
+        health = [self._step(*(column[rows] for column in columns)) for rows in self._minibatches(len(target))]
+        means = {name: torch.stack([row[name] for row in health]).mean() for name in health[0]}
+        return means | {"q": value.mean(), "td_error": (value.flatten() - target).abs().mean()}
+
+    def _minibatches(self, rows: int) -> Iterator[Tensor]:
+        for _ in range(self.config.epochs):
+            order = torch.randperm(rows, generator=self.generator, device=self.generator.device)
+            yield from order.split(self.config.batch_size)
+
+    def _step(
+        self, observation: Tensor, action: Tensor, old_log_density: Tensor, advantage: Tensor, target: Tensor
+    ) -> dict[str, Tensor]:
+        """Ascends the clipped objective (Schulman et al. 2017, eq. 7 and 9)."""
+        config = self.config
+        ratio = (self.actor.log_density(observation, action) - old_log_density).exp()
+        advantage = (advantage - advantage.mean()) / (advantage.std(correction=0) + 1e-8)
+        clipped = ratio.clamp(1 - config.clip, 1 + config.clip)
+        actor_loss = -torch.minimum(ratio * advantage, clipped * advantage).mean()
+        entropy = self.actor.entropy()
+        critic_loss = binary_cross_entropy_with_logits(self._logits(observation), target)
+        self.optimizer.zero_grad()
+        (actor_loss - config.entropy * entropy + critic_loss).backward()
+        torch.nn.utils.clip_grad_norm_(self._parameters, config.gradient_norm)
+        self.optimizer.step()
+        update_average(self.average_actor, self.actor, config.average_rate)
+        return {
+            "actor_loss": actor_loss.detach(),
+            "critic_loss": critic_loss.detach(),
+            "entropy": entropy.detach() / self.action_size,
+            "ratio_clipped": (ratio.detach() - clipped.detach()).ne(0).float().mean(),
+        }
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything that learning continues from, as named tensors."""
+        return agent_state(self._modules(), {}, {"optimizer": self.optimizer})
+
+    def load_state(self, tensors: Mapping[str, Tensor], path: Path) -> None:
+        """Restores `state`.
+
+        Raises:
+            FileError: naming `path`, if a tensor is missing or of another shape.
+        """
+        load_agent_state(tensors, path, self._modules(), {}, {"optimizer": self.optimizer})
+
+    def _modules(self) -> dict[str, torch.nn.Module]:
+        return {"actor": self.actor, "critic": self.critic, "average_actor": self.average_actor}
+
+    def _logits(self, observation: Tensor) -> Tensor:
+        rows = observation.reshape(-1, observation.shape[-1])
+        logits = self.critic(rows, rows.new_empty(len(rows), 0))
+        return logits.view(observation.shape[:-1])
+
+    def _values(self, observation: Tensor) -> Tensor:
+        return self._logits(observation).sigmoid()
