@@ -13,6 +13,7 @@ from expertgen.cli.options import resolve
 from expertgen.demos.imperfections import Imperfections
 from expertgen.prior.prior import DiffusionPrior, PriorConfig
 from expertgen.steering.expert import Expert
+from expertgen.steering.noise import NoiseSpace
 from expertgen.tasks import registry
 from expertgen.tasks.audit_record import AuditRecord, TaskAudit
 from tests.toys import point_demos, point_task
@@ -48,6 +49,10 @@ REFUSED = {
     "negative evaluation seed": (["eval", ".", "--env-seed", "-1"], "--env-seed must not be negative"),
     "no demonstrator": (["run", "adroit-door"], "'adroit-door' has no scripted demonstrator; give one with --program"),
     "long chunk": (["run", "assembly", "--prior.chunk-length", "300"], "prior.chunk_length (300) exceeds the horizon"),
+    "noise rank": (
+        ["run", "assembly", "--steer.noise-rank", "9"],
+        "steer.noise_rank (9) exceeds the chunk's length (8)",
+    ),
     "noise bound": (["run", "assembly", "--steer.noise-bound", "0"], "steer.noise_bound must be positive"),
     "unknown device": (["run", "assembly", "--device", "abacus"], "device 'abacus' cannot be used"),
     "missing file": (["prior", "assembly", "--demos-file", "nowhere.h5"], "demos_file: nowhere.h5 does not exist"),
@@ -109,7 +114,7 @@ def small_expert():
     from expertgen.rl.sac import SacConfig
 
     prior, config = DiffusionPrior("assembly", PriorConfig(width=8), 39, 4), SacConfig(width=16, depth=2)
-    return Expert(prior, TanhGaussianActor(39, 32, 16, 2), config, 1.5, "mean", 0.9)
+    return Expert(prior, TanhGaussianActor(39, 32, 16, 2), config, NoiseSpace(), "mean", 0.9)
 
 
 def test_files_of_another_task_or_kind_are_refused_before_anything_is_written(tmp_path, capsys):

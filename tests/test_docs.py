@@ -12,6 +12,7 @@ from expertgen.rl.networks import TanhGaussianActor
 from expertgen.rl.sac import SacConfig
 from expertgen.runs.files import write_json
 from expertgen.steering.expert import Expert
+from expertgen.steering.noise import NoiseSpace
 from expertgen.tasks.registry import get_task
 
 pytest.importorskip("metaworld", reason="the extra 'vision' is not installed")
@@ -43,7 +44,9 @@ def workplace(tmp_path, monkeypatch):
         DemoSet(task.id, fields_of(task), demos, ()).save(tmp_path / path)
     priors = {name: DiffusionPrior(name, PriorConfig(width=8), 39, 4) for name in ("peg-insert-side", "assembly")}
     priors["peg-insert-side"].save(tmp_path / "runs/peg-insert-side-0/prior/prior.safetensors")
-    expert = Expert(priors["assembly"], TanhGaussianActor(39, 32, 8, 2), SacConfig(width=8, depth=2), 1.5, "mean", 0.9)
+    expert = Expert(
+        priors["assembly"], TanhGaussianActor(39, 32, 8, 2), SacConfig(width=8, depth=2), NoiseSpace(), "mean", 0.9
+    )
     expert.save(tmp_path / "runs/assembly-0/expert/expert.safetensors")
     write_json(tmp_path / "runs/peg-insert-side-0/run.json", {"task": "peg-insert-side"})
     monkeypatch.chdir(tmp_path)

@@ -25,6 +25,7 @@ from expertgen.rl.sac import SacConfig
 from expertgen.runs.metrics import read_metrics
 from expertgen.runs.progress import drain
 from expertgen.steering.expert import Expert, ExpertPolicy
+from expertgen.steering.noise import NoiseSpace
 from expertgen.steering.steer import SteerConfig
 from expertgen.tasks.registry import get_task, make_env
 from tests.distillation.toys import CONFIG as DISTILL
@@ -153,7 +154,7 @@ def test_the_noise_in_the_picture_is_the_noise_that_was_played(tmp_path):
     torch.manual_seed(0)
     prior = DiffusionPrior("toy-point", PriorConfig(chunk_length=4, width=8, depth=1), 4, 2)
     agent = SacConfig(width=8, depth=1)
-    policy = ExpertPolicy(Expert(prior, TanhGaussianActor(4, 8, 8, 1), agent, 1.5, "sampled", 0.5))
+    policy = ExpertPolicy(Expert(prior, TanhGaussianActor(4, 8, 8, 1), agent, NoiseSpace(), "sampled", 0.5))
     env, played = make_env(get_task(config.task), 2), {0: [], 1: []}
     plan = policy.plan
 

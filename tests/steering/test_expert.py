@@ -12,18 +12,27 @@ from expertgen.rl.ppo import PpoConfig
 from expertgen.rl.sac import SacConfig
 from expertgen.runs.checkpoint import load_checkpoint, save_checkpoint
 from expertgen.steering.expert import KIND, VERSION, Expert, ExpertPolicy
+from expertgen.steering.noise import NoiseSpace
 
 AGENT = SacConfig(width=16, depth=2)
+NOISE = NoiseSpace()
 
 
-def make_expert(mode="mean", agent=AGENT):
+def make_expert(mode="mean", agent=AGENT, space=NOISE):
     torch.manual_seed(0)
     config = PriorConfig(chunk_length=4, levels=5, sampler_steps=2, width=16, depth=1)
     prior = DiffusionPrior("toy", config, observation_size=3, action_size=2)
-    actor = make_actor(agent, 3, 8).requires_grad_(False)
+    actor = make_actor(agent, 3, space.action_size((4, 2))).requires_grad_(False)
     with torch.no_grad():
         actor.head.weight.mul_(100)
-    return Expert(prior, actor, agent, noise_bound=1.5, mode=mode, validated=0.75)
+    return Expert(prior, actor, agent, space=space, mode=mode, validated=0.75)
+
+
+def chosen(expert, mode=None, seed=0):
+    """The noise that a new policy chooses first."""
+    policy = ExpertPolicy(expert, seed, mode)
+    policy.plan(OBSERVATION.numpy(), np.arange(5))
+    return policy.noise
 
 
 OBSERVATION = torch.linspace(-1, 1, 15).view(5, 3)
@@ -31,40 +40,37 @@ OBSERVATION = torch.linspace(-1, 1, 15).view(5, 3)
 
 def test_noise_is_the_actors_within_the_bound():
     expert = make_expert()
-    mean = expert.noise(OBSERVATION, "mean", torch.Generator())
+    mean = chosen(expert)
     expected = 1.5 * expert.actor(expert.prior.normalize(OBSERVATION))[0].tanh()
     torch.testing.assert_close(mean, expected.view(5, 4, 2))
-    sampled = expert.noise(OBSERVATION, "sampled", torch.Generator().manual_seed(1))
+    sampled = chosen(expert, mode="sampled")
     assert sampled.shape == (5, 4, 2)
     assert float(sampled.abs().max()) <= 1.5
     assert not torch.equal(sampled, mean)
 
 
-def test_the_mean_draws_nothing_and_samples_draw_from_their_own_stream():
-    expert, generator = make_expert(), torch.Generator().manual_seed(1)
-    before = generator.get_state()
-    first = expert.noise(OBSERVATION, "mean", generator)
-    assert torch.equal(expert.noise(OBSERVATION, "mean", generator), first)
-    assert torch.equal(generator.get_state(), before)
-    draws = [expert.noise(OBSERVATION, "sampled", torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)]
+def test_samples_differ_by_seed_and_the_mean_does_not():
+    expert = make_expert()
+    assert torch.equal(chosen(expert, seed=1), chosen(expert, seed=2))
+    draws = [chosen(expert, "sampled", seed) for seed in (1, 1, 2)]
     assert torch.equal(draws[0], draws[1])
     assert not torch.equal(draws[0], draws[2])
 
 
 @pytest.mark.parametrize(
-    ("mode", "agent"),
+    ("mode", "agent", "space"),
     [
-        ("mean", AGENT),
-        ("sampled", AGENT),
-        ("mean", FastTd3Config(width=16, depth=2)),
-        ("sampled", PpoConfig(width=16, depth=2, deviation=0.5)),
+        ("mean", AGENT, NOISE),
+        ("sampled", AGENT, NoiseSpace(bound=0.5, around_prior=True)),
+        ("mean", FastTd3Config(width=16, depth=2), NoiseSpace(rank=2)),
+        ("sampled", PpoConfig(width=16, depth=2, deviation=0.5), NoiseSpace(rank=1)),
     ],
 )
-def test_file_round_trip(tmp_path, mode, agent):
-    expert, path = make_expert(mode, agent), tmp_path / "expert.safetensors"
+def test_file_round_trip(tmp_path, mode, agent, space):
+    expert, path = make_expert(mode, agent, space), tmp_path / "expert.safetensors"
     expert.save(path)
     loaded = Expert.load(path)
-    assert (loaded.mode, loaded.noise_bound, loaded.validated, loaded.agent) == (mode, 1.5, 0.75, agent)
+    assert (loaded.mode, loaded.space, loaded.validated, loaded.agent) == (mode, space, 0.75, agent)
     plans = [ExpertPolicy(e, seed=3).plan(OBSERVATION.numpy(), np.arange(5)) for e in (expert, loaded)]
     np.testing.assert_array_equal(*plans)
     loaded.save(tmp_path / "again.safetensors")

@@ -63,13 +63,22 @@ def test_a_weak_prior_becomes_an_expert(prior, tmp_path):
         assert values == sorted(values)
 
 
-@pytest.mark.parametrize(("algorithm", "least"), [("fast-td3", 0.2), ("ppo", 0.1)])
-def test_other_algorithms_improve_the_prior_too(prior, tmp_path, algorithm, least):
+@pytest.mark.parametrize(
+    ("changes", "least"),
+    [
+        ({"algorithm": "fast-td3"}, 0.2),
+        ({"algorithm": "ppo"}, 0.1),
+        ({"noise_rank": 2}, 0.2),
+        ({"noise_around_prior": True}, 0.2),
+    ],
+)
+def test_other_algorithms_and_noises_improve_the_prior_too(prior, tmp_path, changes, least):
     before = success_rate(PriorPolicy(prior, torch.Generator().manual_seed(0)))
-    config = replace(STEER, algorithm=algorithm, stop_at=2.0)
+    config = replace(STEER, **changes, stop_at=2.0)
     expert = drain(steer(TASK, prior, config, 0, tmp_path))
     assert success_rate(ExpertPolicy(expert)) > before + least
     assert type(expert.agent) is type(config.agent)
+    assert expert.space == config.noise_space
 
 
 @pytest.mark.parametrize("algorithm", ["sac", "fast-td3", "ppo"])
@@ -266,6 +275,7 @@ def test_stopped_between_two_steps_it_goes_on_to_the_same_result(quick_prior, tm
         ({"validation_episodes": 0}, r"steer\.validation_episodes must be at least 1"),
         ({"success_minimum": 0}, r"steer\.success_minimum must be at least 1"),
         ({"noise_bound": 0.0}, r"steer\.noise_bound must be positive, not 0\.0"),
+        ({"noise_rank": -1}, r"steer\.noise_rank must not be negative, not -1"),
         ({"noise_bound": float("nan")}, r"steer\.noise_bound must be positive, not nan"),
         ({"updates_per_decision": -1.0}, r"steer\.updates_per_decision must be positive"),
         ({"num_envs": 1}, r"steer\.updates_per_decision \(0\.25\) is less than one update a round of 1 environments"),

@@ -71,7 +71,8 @@ def check_inputs(config: RunConfig, task: TaskSpec) -> None:
     if config.program is not None:
         load_program(config.program, task)
     if config.prior_file is not None:
-        priors[f"prior_file {config.prior_file}"] = DiffusionPrior.load(config.prior_file)
+        prior = priors[f"prior_file {config.prior_file}"] = DiffusionPrior.load(config.prior_file)
+        config.steer.noise_space.action_size(prior.noise_shape)
     if config.expert_file is not None:
         priors[f"expert_file {config.expert_file}"] = Expert.load(config.expert_file).prior
     for what, prior in priors.items():

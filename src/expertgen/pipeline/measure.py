@@ -170,4 +170,4 @@ class _NoiseTape:
         decisions = [-(-episode.steps // self.chunk_length) for episode in episodes]
         success = np.repeat([episode.success for episode in episodes], decisions)
         picked = np.linspace(0, len(noise) - 1, min(len(noise), 1000)).astype(int)
-        return NoisePicture.project(noise[picked], success[picked], self._policy.expert.noise_bound)
+        return NoisePicture.project(noise[picked], success[picked], self._policy.expert.space.bound)

@@ -80,6 +80,8 @@ class RunConfig:
         task = get_task(self.task)
         if (chunk := self.prior.chunk_length) > task.horizon:
             raise UsageError(f"prior.chunk_length ({chunk}) exceeds the horizon of {task.id!r} ({task.horizon} steps)")
+        if self.prior_file is None and self.expert_file is None:
+            self.steer.noise_space.action_size((chunk, task.action_size))
         if task.success == "":
             raise UsageError(
                 f"task {task.id!r} has no success rule, so it cannot be steered on success; choose another"

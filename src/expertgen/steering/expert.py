@@ -15,8 +15,10 @@ from expertgen.prior.prior import DiffusionPrior
 from expertgen.rl.algorithms import CONFIGS, AgentConfig, make_actor
 from expertgen.rl.loop import Mode
 from expertgen.rl.networks import Actor
+from expertgen.rl.process import ControlledPolicy
 from expertgen.runs.checkpoint import load_checkpoint, load_module, save_checkpoint, with_prefix, without_prefix
 from expertgen.runs.seeding import torch_generator
+from expertgen.steering.noise import NoiseController, NoiseSpace
 
 KIND, VERSION = "expert", 2
 
@@ -29,7 +31,7 @@ class Expert:
         prior: the frozen prior.
         actor: chooses noise from the prior's normalised observation.
         agent: options of the algorithm that it learnt by.
-        noise_bound: b; noise is b · tanh(·).
+        space: which noises it can choose.
         mode: the declared mode, chosen on validation seeds.
         validated: success on those seeds, in that mode.
     """
@@ -37,7 +39,7 @@ class Expert:
     prior: DiffusionPrior
     actor: Actor
     agent: AgentConfig
-    noise_bound: float
+    space: NoiseSpace
     mode: Mode
     validated: float
 
@@ -46,17 +48,6 @@ class Expert:
         self.prior.to(device)
         self.actor.to(device)
         return self
-
-    @torch.inference_mode()
-    def noise(
-        self, observation: Float[Tensor, "batch observation"], mode: Mode, generator: torch.Generator
-    ) -> Float[Tensor, "batch horizon action"]:
-        """Chooses initial noise, within ±`noise_bound`, for raw observations."""
-        seen, normal = self.prior.normalize(observation), None
-        if mode == "sampled":
-            horizon, action_size = self.prior.noise_shape
-            normal = torch.randn(len(seen), horizon * action_size, generator=generator).to(seen.device)
-        return (self.noise_bound * self.actor.act(seen, normal)).unflatten(1, self.prior.noise_shape)
 
     def policy(self, seed: int) -> ExpertPolicy:
         """The expert in its declared mode, as a policy."""
@@ -69,7 +60,7 @@ class Expert:
             "prior": self.prior.description(),
             "algorithm": next(name for name, kind in CONFIGS.items() if isinstance(self.agent, kind)),
             "agent": asdict(self.agent),
-            "noise_bound": self.noise_bound,
+            "noise": asdict(self.space),
             "mode": self.mode,
             "validated": self.validated,
         }
@@ -86,14 +77,13 @@ class Expert:
         try:
             prior = DiffusionPrior.from_state(meta["prior"], without_prefix("prior", tensors), path)
             config = CONFIGS[meta["algorithm"]](**meta["agent"])
-            noise_bound, mode, validated = meta["noise_bound"], meta["mode"], meta["validated"]
+            space, mode, validated = NoiseSpace(**meta["noise"]), meta["mode"], meta["validated"]
         except (KeyError, TypeError) as error:
             raise FileError(f"{path}: its description does not fit this version ({error}); steer it again") from None
-        horizon, action_size = prior.noise_shape
-        actor = make_actor(config, prior.observation_size, horizon * action_size)
+        actor = make_actor(config, prior.observation_size, space.action_size(prior.noise_shape))
         load_module(actor, without_prefix("actor", tensors), path)
         actor.eval().requires_grad_(False)
-        return cls(prior, actor, config, noise_bound, mode, validated)
+        return cls(prior, actor, config, space, mode, validated)
 
 
 class ExpertPolicy:
@@ -114,14 +104,15 @@ class ExpertPolicy:
         self.expert = expert
         self.mode: Mode = mode or expert.mode
         self.chunk_length = expert.prior.noise_shape[0]
-        self.generator = torch_generator(seed, "expert")
-        self.device = expert.prior.alpha_bar.device
+        generator = torch_generator(seed, "expert") if self.mode == "sampled" else None
+        self._controller = NoiseController(expert.prior, expert.space, generator, expert.prior.alpha_bar.device)
+        self._policy = ControlledPolicy(self._controller, expert.actor, generator)
 
     def reset(self, ids: np.ndarray) -> None:
         """Nothing is remembered between decisions."""
 
     def plan(self, observation: np.ndarray, ids: np.ndarray) -> np.ndarray:
         """See `expertgen.evaluation.policy.Policy.plan`."""
-        rows = torch.as_tensor(observation, device=self.device)
-        self.noise = self.expert.noise(rows, self.mode, self.generator)
-        return self.expert.prior.decode(rows, self.noise).cpu().numpy()
+        chunk = self._policy.plan(observation, ids)
+        self.noise = self._controller.noise
+        return chunk

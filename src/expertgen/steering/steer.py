@@ -26,7 +26,7 @@ from expertgen.rl.sac import SacConfig
 from expertgen.runs.progress import StageProgress
 from expertgen.runs.seeding import seeded_weights
 from expertgen.steering.expert import Expert
-from expertgen.steering.noise import NoiseController
+from expertgen.steering.noise import NoiseController, NoiseSpace
 from expertgen.tasks.spec import TaskSpec
 
 
@@ -36,6 +36,10 @@ class SteerConfig(LoopConfig):
 
     noise_bound: float = 1.5
     """b: noise is chosen within [-b, b]."""
+    noise_rank: int = 0
+    """Slow courses that the noise over a chunk is made of: 1 is one noise for all steps. 0: each step has its own."""
+    noise_around_prior: bool = False
+    """Add what is chosen to N(0, I) noise: the prior's behaviour, and the bound is how far it can be left."""
     algorithm: Algorithm = "sac"
     """Who chooses the noise."""
     sac: SacConfig = field(default_factory=SacConfig)
@@ -49,6 +53,13 @@ class SteerConfig(LoopConfig):
         super().__post_init__()
         if not self.noise_bound > 0:
             raise UsageError(f"steer.noise_bound must be positive, not {self.noise_bound}")
+        if self.noise_rank < 0:
+            raise UsageError(f"steer.noise_rank must not be negative, not {self.noise_rank}")
+
+    @property
+    def noise_space(self) -> NoiseSpace:
+        """Which noises can be chosen."""
+        return NoiseSpace(self.noise_bound, self.noise_rank, self.noise_around_prior)
 
     @property
     def agent(self) -> AgentConfig:
@@ -95,14 +106,14 @@ def _learner(prior: DiffusionPrior, config: SteerConfig, seed: int, device: str)
     """The chosen algorithm on the prior's noise."""
 
     def controller(generator: torch.Generator) -> NoiseController:
-        return NoiseController(prior, config.noise_bound, device)
+        return NoiseController(prior, config.noise_space, generator, device)
 
     def solution(actor: Actor, mode: Mode) -> Expert:
-        return Expert(prior, actor, config.agent, config.noise_bound, mode, validated=0.0)
+        return Expert(prior, actor, config.agent, config.noise_space, mode, validated=0.0)
 
-    sizes = NoiseController(prior, config.noise_bound)
+    action_size = config.noise_space.action_size(prior.noise_shape)
     with seeded_weights(seed, "steer", "weights"):
-        agent = make_agent(config.agent, sizes.observation_size, sizes.action_size, torch.Generator(device))
+        agent = make_agent(config.agent, prior.observation_size, action_size, torch.Generator(device))
     options = config.agent
     return Learner(
         agent,
