@@ -6,11 +6,12 @@ import torch
 
 from expertgen.errors import FileError
 from expertgen.prior.prior import DiffusionPrior, PriorConfig
-from expertgen.rl.algorithms import make_actor
 from expertgen.rl.fast_td3 import FastTd3Config
 from expertgen.rl.ppo import PpoConfig
 from expertgen.rl.sac import SacConfig
 from expertgen.runs.checkpoint import load_checkpoint, save_checkpoint
+from expertgen.steering.algorithms import make_actor
+from expertgen.steering.aliasing import AliasingConfig
 from expertgen.steering.expert import KIND, VERSION, Expert, ExpertPolicy
 from expertgen.steering.noise import NoiseSpace
 
@@ -63,6 +64,7 @@ def test_samples_differ_by_seed_and_the_mean_does_not():
         ("mean", AGENT, NOISE),
         ("sampled", AGENT, NoiseSpace(bound=0.5, around_prior=True)),
         ("mean", FastTd3Config(width=16, depth=2), NoiseSpace(rank=2)),
+        ("mean", AliasingConfig(AGENT, distill_steps=1), NOISE),
         ("sampled", PpoConfig(width=16, depth=2, deviation=0.5), NoiseSpace(rank=1)),
     ],
 )

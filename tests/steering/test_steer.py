@@ -67,6 +67,7 @@ def test_a_weak_prior_becomes_an_expert(prior, tmp_path):
     ("changes", "least"),
     [
         ({"algorithm": "fast-td3"}, 0.2),
+        ({"algorithm": "aliasing"}, 0.2),
         ({"algorithm": "ppo"}, 0.1),
         ({"noise_rank": 2}, 0.2),
         ({"noise_around_prior": True}, 0.2),
@@ -81,7 +82,7 @@ def test_other_algorithms_and_noises_improve_the_prior_too(prior, tmp_path, chan
     assert expert.space == config.noise_space
 
 
-@pytest.mark.parametrize("algorithm", ["sac", "fast-td3", "ppo"])
+@pytest.mark.parametrize("algorithm", ["sac", "fast-td3", "aliasing", "ppo"])
 def test_the_same_seed_gives_the_same_bits_on_one_core_and_on_two(quick_prior, tmp_path, monkeypatch, algorithm):
     config = replace(TINY, algorithm=algorithm)
     for name, seed, cores in (("two", 0, 2), ("one", 0, 1), ("other", 1, 1)):
@@ -246,7 +247,7 @@ def test_a_saved_state_of_another_shape_is_refused(quick_prior, tmp_path):
         drain(steer(TASK, quick_prior, wider, 0, tmp_path))
 
 
-@pytest.mark.parametrize("algorithm", ["sac", "fast-td3", "ppo"])
+@pytest.mark.parametrize("algorithm", ["sac", "fast-td3", "aliasing", "ppo"])
 def test_stopped_between_two_steps_it_goes_on_to_the_same_result(quick_prior, tmp_path, algorithm):
     # As at Ctrl-C: the loop is closed where it stands.
     config = replace(TINY, algorithm=algorithm)
@@ -275,6 +276,7 @@ def test_stopped_between_two_steps_it_goes_on_to_the_same_result(quick_prior, tm
         ({"validation_episodes": 0}, r"steer\.validation_episodes must be at least 1"),
         ({"success_minimum": 0}, r"steer\.success_minimum must be at least 1"),
         ({"noise_bound": 0.0}, r"steer\.noise_bound must be positive, not 0\.0"),
+        ({"noise_around_prior": True, "algorithm": "aliasing"}, r"steer\.noise_around_prior does not fit"),
         ({"noise_rank": -1}, r"steer\.noise_rank must not be negative, not -1"),
         ({"noise_bound": float("nan")}, r"steer\.noise_bound must be positive, not nan"),
         ({"updates_per_decision": -1.0}, r"steer\.updates_per_decision must be positive"),

@@ -9,6 +9,7 @@ from expertgen.rl.fast_td3 import FastTd3Config
 from expertgen.rl.ppo import PpoConfig
 from expertgen.rl.sac import SacConfig
 from expertgen.runs.progress import drain
+from expertgen.steering.aliasing import AliasingConfig
 from expertgen.steering.steer import SteerConfig
 from tests.toys import point_demos, point_task
 
@@ -25,6 +26,7 @@ STEER = SteerConfig(
     validation_episodes=64,
     sac=SacConfig(width=32, depth=2, learning_rate=2e-3, average_rate=0.01),
     fast_td3=FastTd3Config(width=32, depth=2, learning_rate=2e-3, average_rate=0.02),
+    aliasing=AliasingConfig(SacConfig(width=32, depth=2, learning_rate=2e-3, average_rate=0.01)),
     ppo=PpoConfig(width=32, depth=2, learning_rate=2e-3, batch_size=64),
 )
 """Learns in seconds."""

@@ -126,7 +126,13 @@ class DiffusionPrior:
         self, observation: Float[Tensor, "batch observation"], noise: Float[Tensor, "batch horizon action"]
     ) -> Float[Tensor, "batch horizon action"]:
         """See `Prior.decode`; the sampler is DDIM with η = 0."""
-        return ddim_sample(self.network, self.alpha_bar, self.timesteps, self.normalizer(observation), noise)
+        return self.decode_normalized(self.normalizer(observation), noise)
+
+    def decode_normalized(
+        self, observation: Float[Tensor, "batch observation"], noise: Float[Tensor, "batch horizon action"]
+    ) -> Float[Tensor, "batch horizon action"]:
+        """`decode` for observations as `normalize` gives them; gradients of the noise flow through it."""
+        return ddim_sample(self.network, self.alpha_bar, self.timesteps, observation, noise)
 
     def state(self) -> dict[str, Tensor]:
         """Weights and normaliser as named tensors."""

@@ -182,6 +182,7 @@ class Learner:
         controller: makes the controller, given the source of whatever it draws.
         modes: in which an actor is validated.
         solution: makes what is kept of an actor in a mode.
+        remembers_chunks: whether the replay gets chunks as actions, and not what the agent chose them by.
     """
 
     agent: Agent
@@ -192,6 +193,7 @@ class Learner:
     controller: Callable[[torch.Generator], Controller]
     modes: tuple[Mode, ...]
     solution: Callable[[Actor, Mode], Solution]
+    remembers_chunks: bool = False
 
 
 def learn(
@@ -245,7 +247,8 @@ class _Run:
         controller = learner.controller(torch.Generator())
         # A decision runs at least one step; the shortest useful ring holds a whole run of full chunks.
         rounds = learner.rounds or 2 * config.env_steps // (config.num_envs * controller.chunk_length) + 2
-        self.replay = Replay(rounds, config.num_envs, controller.observation_size, controller.action_size, device)
+        remembered = controller.chunk_length * task.action_size if learner.remembers_chunks else controller.action_size
+        self.replay = Replay(rounds, config.num_envs, controller.observation_size, remembered, device)
         self.segments = self.env_steps = self.updates = self.rows = 0
         self.seconds = 0.0
         self.best_success = 0.0
@@ -366,7 +369,8 @@ class _Run:
         flags = [
             torch.as_tensor(f, device=self.device) for f in (outcome.terminated, outcome.truncated, outcome.success)
         ]
-        self.replay.add(seen, action, flags[2].float(), decision.next_seen, *flags)
+        remembered = decision.chunk.flatten(1) if self.learner.remembers_chunks else action
+        self.replay.add(seen, remembered, flags[2].float(), decision.next_seen, *flags)
         self.recent.extend(outcome.success[outcome.ended].tolist())
         self.env_steps += int(outcome.steps.sum())
 

@@ -10,14 +10,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from expertgen.errors import FileError
+from expertgen.errors import FileError, UsageError
 from expertgen.prior.prior import DiffusionPrior
-from expertgen.rl.algorithms import CONFIGS, AgentConfig, make_actor
 from expertgen.rl.loop import Mode
 from expertgen.rl.networks import Actor
 from expertgen.rl.process import ControlledPolicy
 from expertgen.runs.checkpoint import load_checkpoint, load_module, save_checkpoint, with_prefix, without_prefix
+from expertgen.runs.config import overlay
 from expertgen.runs.seeding import torch_generator
+from expertgen.steering.algorithms import CONFIGS, AgentConfig, make_actor
 from expertgen.steering.noise import NoiseController, NoiseSpace
 
 KIND, VERSION = "expert", 2
@@ -76,9 +77,9 @@ class Expert:
         tensors, meta = load_checkpoint(path, KIND, VERSION)
         try:
             prior = DiffusionPrior.from_state(meta["prior"], without_prefix("prior", tensors), path)
-            config = CONFIGS[meta["algorithm"]](**meta["agent"])
+            config = overlay(CONFIGS[meta["algorithm"]](), meta["agent"])
             space, mode, validated = NoiseSpace(**meta["noise"]), meta["mode"], meta["validated"]
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, UsageError) as error:
             raise FileError(f"{path}: its description does not fit this version ({error}); steer it again") from None
         actor = make_actor(config, prior.observation_size, space.action_size(prior.noise_shape))
         load_module(actor, without_prefix("actor", tensors), path)

@@ -17,7 +17,6 @@ import torch
 
 from expertgen.errors import UsageError
 from expertgen.prior.prior import DiffusionPrior
-from expertgen.rl.algorithms import AgentConfig, Algorithm, make_agent
 from expertgen.rl.fast_td3 import FastTd3Config
 from expertgen.rl.loop import Learner, LoopConfig, Mode, learn
 from expertgen.rl.networks import Actor
@@ -25,6 +24,8 @@ from expertgen.rl.ppo import PpoConfig
 from expertgen.rl.sac import SacConfig
 from expertgen.runs.progress import StageProgress
 from expertgen.runs.seeding import seeded_weights
+from expertgen.steering.algorithms import AgentConfig, Algorithm, make_agent
+from expertgen.steering.aliasing import AliasingConfig
 from expertgen.steering.expert import Expert
 from expertgen.steering.noise import NoiseController, NoiseSpace
 from expertgen.tasks.spec import TaskSpec
@@ -46,6 +47,8 @@ class SteerConfig(LoopConfig):
     """Soft actor-critic."""
     fast_td3: FastTd3Config = field(default_factory=FastTd3Config)
     """FastTD3."""
+    aliasing: AliasingConfig = field(default_factory=AliasingConfig)
+    """Noise aliasing."""
     ppo: PpoConfig = field(default_factory=PpoConfig)
     """Proximal policy optimization."""
 
@@ -55,6 +58,8 @@ class SteerConfig(LoopConfig):
             raise UsageError(f"steer.noise_bound must be positive, not {self.noise_bound}")
         if self.noise_rank < 0:
             raise UsageError(f"steer.noise_rank must not be negative, not {self.noise_rank}")
+        if self.noise_around_prior and self.algorithm == "aliasing":
+            raise UsageError("steer.noise_around_prior does not fit steer.algorithm aliasing; choose another algorithm")
 
     @property
     def noise_space(self) -> NoiseSpace:
@@ -64,7 +69,8 @@ class SteerConfig(LoopConfig):
     @property
     def agent(self) -> AgentConfig:
         """Options of the algorithm that is used."""
-        return {"sac": self.sac, "fast-td3": self.fast_td3, "ppo": self.ppo}[self.algorithm]
+        options = {"sac": self.sac, "fast-td3": self.fast_td3, "aliasing": self.aliasing, "ppo": self.ppo}
+        return options[self.algorithm]
 
 
 def steer(
@@ -111,10 +117,9 @@ def _learner(prior: DiffusionPrior, config: SteerConfig, seed: int, device: str)
     def solution(actor: Actor, mode: Mode) -> Expert:
         return Expert(prior, actor, config.agent, config.noise_space, mode, validated=0.0)
 
-    action_size = config.noise_space.action_size(prior.noise_shape)
     with seeded_weights(seed, "steer", "weights"):
-        agent = make_agent(config.agent, prior.observation_size, action_size, torch.Generator(device))
-    options = config.agent
+        agent = make_agent(config.agent, prior, config.noise_space, torch.Generator(device))
+    options = config.agent.sac if isinstance(config.agent, AliasingConfig) else config.agent
     return Learner(
         agent,
         options.learning_rate,
@@ -124,4 +129,5 @@ def _learner(prior: DiffusionPrior, config: SteerConfig, seed: int, device: str)
         controller=controller,
         modes=("mean",) if isinstance(options, FastTd3Config) else ("mean", "sampled"),
         solution=solution,
+        remembers_chunks=isinstance(config.agent, AliasingConfig),
     )
