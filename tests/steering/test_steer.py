@@ -10,16 +10,18 @@ from expertgen.errors import FileError, TrainingError, UsageError
 from expertgen.evaluation.rollouts import run_episodes
 from expertgen.prior.prior import DiffusionPrior, PriorPolicy
 from expertgen.rl import loop as looping
+from expertgen.rl.demonstrations import demo_decisions
 from expertgen.rl.process import DecisionProcess
 from expertgen.rl.replay import Replay
 from expertgen.rl.sac import SacAgent
 from expertgen.runs.checkpoint import load_checkpoint
 from expertgen.runs.metrics import read_metrics
 from expertgen.runs.progress import drain
+from expertgen.steering.aliasing import AliasingAgent
 from expertgen.steering.expert import Expert, ExpertPolicy
 from expertgen.steering.steer import SteerConfig, steer
 from tests.steering.toy import STEER, TASK, TINY
-from tests.toys import PointEnv
+from tests.toys import PointEnv, point_demos
 
 
 @pytest.fixture
@@ -80,6 +82,34 @@ def test_other_algorithms_and_noises_improve_the_prior_too(prior, tmp_path, chan
     assert success_rate(ExpertPolicy(expert)) > before + least
     assert type(expert.agent) is type(config.agent)
     assert expert.space == config.noise_space
+
+
+@pytest.mark.parametrize("algorithm", ["sac", "aliasing"])
+def test_demonstrations_get_their_share_of_every_batch(quick_prior, tmp_path, monkeypatch, algorithm):
+    demos, batches = point_demos(16, 0, offset=0.05), []
+    update = SacAgent.update if algorithm == "sac" else AliasingAgent.update
+
+    def recorded(self, batch, learning_rate):
+        batches.append(batch)
+        return update(self, batch, learning_rate)
+
+    monkeypatch.setattr(SacAgent if algorithm == "sac" else AliasingAgent, "update", recorded)
+    config = replace(TINY, algorithm=algorithm, demo_share=0.25)
+    drain(steer(TASK, quick_prior, config, 0, tmp_path, demos=demos))
+    decisions = demo_decisions(demos, 4)
+    known = {tuple(row) for row in quick_prior.normalize(decisions.observation).tolist()}
+    for batch in batches:
+        assert len(batch.reward) == TINY.batch_size
+        assert [tuple(row) in known for row in batch.observation.tolist()] == [False] * 12 + [True] * 4
+    if algorithm == "aliasing":
+        chunks = {tuple(row) for row in decisions.chunk.flatten(1).tolist()}
+        assert all(tuple(row) in chunks for row in batches[0].action[12:].tolist())
+
+
+def test_demonstrations_that_are_wanted_must_be_given(quick_prior, tmp_path):
+    with pytest.raises(UsageError, match=r"steer\.demo_share needs demonstrations"):
+        drain(steer(TASK, quick_prior, replace(TINY, demo_share=0.25), 0, tmp_path))
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("algorithm", ["sac", "fast-td3", "aliasing", "ppo"])
@@ -281,6 +311,9 @@ def test_stopped_between_two_steps_it_goes_on_to_the_same_result(quick_prior, tm
         ({"noise_bound": float("nan")}, r"steer\.noise_bound must be positive, not nan"),
         ({"updates_per_decision": -1.0}, r"steer\.updates_per_decision must be positive"),
         ({"num_envs": 1}, r"steer\.updates_per_decision \(0\.25\) is less than one update a round of 1 environments"),
+        ({"demo_share": 1.0}, r"steer\.demo_share must lie in \[0, 1\)"),
+        ({"demo_share": 0.2, "algorithm": "ppo"}, r"steer\.demo_share does not fit steer\.algorithm ppo"),
+        ({"demo_share": 0.2, "noise_around_prior": True}, r"steer\.demo_share does not fit steer\.noise_around_prior"),
         ({"success_share": 1.0}, r"steer\.success_share must lie in \[0, 1\)"),
     ],
 )

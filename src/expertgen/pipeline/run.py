@@ -180,7 +180,8 @@ class _Pipeline:
 
     def _steer(self, prior: DiffusionPrior) -> Generator[StageProgress, None, Expert]:
         config, folder = self.config, self.folder / "expert"
-        steering = steer(self.task, prior, config.steer, config.seed, folder, config.device, config.tensorboard)
+        options = (config.steer, config.seed, folder, config.device, config.tensorboard)
+        steering = steer(self.task, prior, *options, demos=demos_of(self.folder))
         expert, _ = yield from timed(steering, folder / "seconds.json")
         last = read_metrics(folder)[-1]
         note = f"{expert.mode} noise, chosen on validation seeds ({expert.validated:.0%} success there)"

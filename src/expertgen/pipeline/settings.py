@@ -80,6 +80,8 @@ class RunConfig:
         task = get_task(self.task)
         if (chunk := self.prior.chunk_length) > task.horizon:
             raise UsageError(f"prior.chunk_length ({chunk}) exceeds the horizon of {task.id!r} ({task.horizon} steps)")
+        if self.steer.demo_share and self.prior_file is not None and self.demos_file is None:
+            raise UsageError("steer.demo_share needs demonstrations beside prior_file; give demos_file, too")
         if self.prior_file is None and self.expert_file is None:
             self.steer.noise_space.action_size((chunk, task.action_size))
         if task.success == "":

@@ -124,6 +124,8 @@ class LoopConfig:
     """Share of every batch drawn from successful episodes."""
     success_minimum: int = 200
     """Transitions of successful episodes there must be before they get that share."""
+    demo_share: float = 0.0
+    """Share of every batch drawn from demonstrations that succeeded."""
     validate_from: float = 0.75
     """Success of recent training episodes from which a segment ends with a validation; the last one always does."""
     validation_episodes: int = 128
@@ -150,8 +152,9 @@ class LoopConfig:
                 f"steer.warmup_env_steps ({self.warmup_env_steps}) must be less than steer.env_steps "
                 f"({self.env_steps}), or nothing is ever learnt"
             )
-        if not 0 <= self.success_share < 1:
-            raise UsageError(f"steer.success_share must lie in [0, 1), not {self.success_share}")
+        for name in ("success_share", "demo_share"):
+            if not 0 <= getattr(self, name) < 1:
+                raise UsageError(f"steer.{name} must lie in [0, 1), not {getattr(self, name)}")
         if self.updates_per_round < 1:
             raise UsageError(
                 f"steer.updates_per_decision ({self.updates_per_decision}) is less than one update a round of "
@@ -183,6 +186,7 @@ class Learner:
         modes: in which an actor is validated.
         solution: makes what is kept of an actor in a mode.
         remembers_chunks: whether the replay gets chunks as actions, and not what the agent chose them by.
+        demos: demonstrations as experience, where batches have a share of them.
     """
 
     agent: Agent
@@ -194,6 +198,7 @@ class Learner:
     modes: tuple[Mode, ...]
     solution: Callable[[Actor, Mode], Solution]
     remembers_chunks: bool = False
+    demos: Replay | None = None
 
 
 def learn(
@@ -361,8 +366,11 @@ class _Run:
                 yield replay.newest(learner.rounds)
         elif self.env_steps >= config.warmup_env_steps:
             share = config.success_share if len(replay.successes()) >= config.success_minimum else 0.0
+            from_demos = round(config.demo_share * config.batch_size)
+            look_ahead = (learner.n_step, learner.discount, draw)
             for _ in range(config.updates_per_round):
-                yield replay.sample(config.batch_size, learner.n_step, learner.discount, draw, share)
+                batch = replay.sample(config.batch_size - from_demos, *look_ahead, share)
+                yield batch.beside(learner.demos.sample(from_demos, *look_ahead)) if learner.demos else batch
 
     def _remember(self, seen: Tensor, action: Tensor, decision: Decision) -> None:
         outcome = decision.outcome

@@ -28,6 +28,10 @@ class Batch:
     next_observation: Float[Tensor, "batch observation"]
     discount: Float[Tensor, " batch"]
 
+    def beside(self, other: Batch) -> Batch:
+        """Both batches as one."""
+        return Batch(*(torch.cat([getattr(self, name), getattr(other, name)]) for name in Batch.__dataclass_fields__))
+
 
 @dataclass(frozen=True)
 class Rollout:

@@ -10,23 +10,27 @@ The loop is `rl/loop.py`, the noise `steering/noise.py`, and the algorithms are 
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 
+from expertgen.demos.store import DemoSet
 from expertgen.errors import UsageError
 from expertgen.prior.prior import DiffusionPrior
+from expertgen.rl.demonstrations import demo_decisions, replay_of
 from expertgen.rl.fast_td3 import FastTd3Config
 from expertgen.rl.loop import Learner, LoopConfig, Mode, learn
 from expertgen.rl.networks import Actor
 from expertgen.rl.ppo import PpoConfig
+from expertgen.rl.replay import Replay
 from expertgen.rl.sac import SacConfig
 from expertgen.runs.progress import StageProgress
 from expertgen.runs.seeding import seeded_weights
 from expertgen.steering.algorithms import AgentConfig, Algorithm, make_agent
 from expertgen.steering.aliasing import AliasingConfig
 from expertgen.steering.expert import Expert
+from expertgen.steering.inversion import invert
 from expertgen.steering.noise import NoiseController, NoiseSpace
 from expertgen.tasks.spec import TaskSpec
 
@@ -60,6 +64,10 @@ class SteerConfig(LoopConfig):
             raise UsageError(f"steer.noise_rank must not be negative, not {self.noise_rank}")
         if self.noise_around_prior and self.algorithm == "aliasing":
             raise UsageError("steer.noise_around_prior does not fit steer.algorithm aliasing; choose another algorithm")
+        if self.demo_share and self.algorithm == "ppo":
+            raise UsageError("steer.demo_share does not fit steer.algorithm ppo, which learns from its own decisions")
+        if self.demo_share and self.noise_around_prior:
+            raise UsageError("steer.demo_share does not fit steer.noise_around_prior; choose one of them")
 
     @property
     def noise_space(self) -> NoiseSpace:
@@ -81,6 +89,7 @@ def steer(
     folder: Path,
     device: str = "cpu",
     tensorboard: bool = False,
+    demos: DemoSet | None = None,
 ) -> Generator[StageProgress, None, Expert]:
     """Steers a prior and saves the best validated expert to `folder/expert.safetensors`.
 
@@ -92,16 +101,20 @@ def steer(
         folder: the stage's folder; until the end it holds `state.safetensors` and the best expert so far.
         device: torch device.
         tensorboard: also write TensorBoard event files.
+        demos: the demonstrations, where `config.demo_share` wants them.
 
     Yields:
         progress with the success of the last 128 training episodes and the best validated success.
 
     Raises:
         TrainingError: if a loss is not finite; the batch is dumped to `folder/bad_batch.safetensors`.
+        UsageError: if demonstrations are wanted and none is given, or none succeeds.
     """
     result, state_path = folder / "expert.safetensors", folder / "state.safetensors"
     if not result.exists():
         learner = _learner(prior.to(device), config, seed, device)
+        if config.demo_share:
+            learner = replace(learner, demos=_demo_replay(prior, config, demos, device))
         yield from learn(task, learner, config, seed, folder, "steer", device, tensorboard)
         (folder / "best.safetensors").replace(result)
     state_path.unlink(missing_ok=True)
@@ -131,3 +144,16 @@ def _learner(prior: DiffusionPrior, config: SteerConfig, seed: int, device: str)
         solution=solution,
         remembers_chunks=isinstance(config.agent, AliasingConfig),
     )
+
+
+def _demo_replay(prior: DiffusionPrior, config: SteerConfig, demos: DemoSet | None, device: str) -> Replay:
+    """Demonstrations that succeeded as experience: chunks for noise aliasing, otherwise the noise behind them."""
+    if demos is None:
+        raise UsageError("steer.demo_share needs demonstrations; give some, or set it to 0")
+    decisions = demo_decisions(demos, prior.noise_shape[0])
+    seen, chunk = prior.normalize(decisions.observation.to(device)), decisions.chunk.to(device)
+    if config.algorithm == "aliasing":
+        action = chunk.flatten(1)
+    else:
+        action, _ = invert(prior, config.noise_space, seen, chunk)
+    return replay_of(seen, action, decisions.last)
