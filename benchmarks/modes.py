@@ -20,10 +20,11 @@ from rows import append_row
 
 from expertgen.evaluation.rollouts import Episode, run_episodes
 from expertgen.pipeline.measure import EVALUATION_SEED
+from expertgen.rl.learner import Mode
 from expertgen.runs.machine import available_cores, prepare_process
 from expertgen.runs.metrics import read_metrics
 from expertgen.runs.progress import drain
-from expertgen.steering.expert import Expert, ExpertPolicy, Mode
+from expertgen.steering.expert import Expert, ExpertPolicy
 from expertgen.tasks.registry import get_task, make_env
 from expertgen.tasks.spec import TaskSpec
 

@@ -19,22 +19,21 @@ import copy
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from expertgen.errors import TrainingError, UsageError
-from expertgen.evaluation.policy import Policy
 from expertgen.evaluation.rollouts import run_episodes
-from expertgen.rl.networks import Actor
-from expertgen.rl.process import Controller, Decision, DecisionProcess
+from expertgen.rl.learner import Learner
+from expertgen.rl.process import Decision, DecisionProcess
 from expertgen.rl.replay import Batch, Replay, Rollout
 from expertgen.runs.checkpoint import load_checkpoint, save_checkpoint, with_prefix, without_prefix
 from expertgen.runs.machine import available_cores, prepare_process
@@ -46,62 +45,6 @@ from expertgen.tasks.spec import TaskSpec
 
 VALIDATION_SEED = 555
 """Environment seed on which checkpoint and mode are chosen: the same for all runs, used for nothing else."""
-
-Mode = Literal["mean", "sampled"]
-"""How an actor picks its action: the mode of its distribution, or a sample of it."""
-
-
-@runtime_checkable
-class Agent(Protocol):
-    """What the loop asks of an algorithm.
-
-    Attributes:
-        generator: source of every random number it draws.
-        action_size: A.
-    """
-
-    generator: torch.Generator
-    action_size: int
-
-    @property
-    def average_actor(self) -> Actor:
-        """What is validated and kept."""
-        ...
-
-    def explore(self, observation: Tensor) -> Tensor:
-        """Actions that collect data, one for every environment."""
-        ...
-
-    def update(self, batch: Any, /, learning_rate: float | None = None) -> dict[str, Tensor]:
-        """Learns from a batch or a rollout; returns health metrics as detached scalars."""
-        ...
-
-    def state(self) -> dict[str, Tensor]:
-        """Everything that learning continues from."""
-        ...
-
-    def load_state(self, tensors: Mapping[str, Tensor], path: Path) -> None:
-        """Restores `state`."""
-        ...
-
-
-@runtime_checkable
-class Solution(Protocol):
-    """What is kept of a run: an actor in one mode, as a policy and as a file.
-
-    Attributes:
-        validated: success on the validation seed.
-    """
-
-    validated: float
-
-    def policy(self, seed: int) -> Policy:
-        """The policy; `seed` is that of its samples."""
-        ...
-
-    def save(self, path: Path) -> None:
-        """Saves it, atomically."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -169,36 +112,6 @@ class LoopConfig:
     def rate_at(self, env_steps: int) -> float:
         """Part of its learning rate that an agent uses: 1 for half of the budget, then falling linearly to a tenth."""
         return max(0.1, min(1.0, 2 * (1 - env_steps / self.env_steps)))
-
-
-@dataclass(frozen=True)
-class Learner:
-    """An algorithm, and the meaning of its actions.
-
-    Attributes:
-        agent: the algorithm.
-        learning_rate: the agent's, before it falls.
-        discount: per decision.
-        n_step: decisions that a return looks ahead, of an off-policy agent.
-        rounds: decisions of every environment between two updates, of an on-policy agent; 0 means off-policy. It learns
-            from the start, without a warm-up.
-        controller: makes the controller, given the source of whatever it draws.
-        modes: in which an actor is validated.
-        solution: makes what is kept of an actor in a mode.
-        remembers_chunks: whether the replay gets chunks as actions, and not what the agent chose them by.
-        demos: demonstrations as experience, where batches have a share of them.
-    """
-
-    agent: Agent
-    learning_rate: float
-    discount: float
-    n_step: int
-    rounds: int
-    controller: Callable[[torch.Generator], Controller]
-    modes: tuple[Mode, ...]
-    solution: Callable[[Actor, Mode], Solution]
-    remembers_chunks: bool = False
-    demos: Replay | None = None
 
 
 def learn(

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from expertgen.errors import FileError, UsageError
 from expertgen.prior.prior import DiffusionPrior
-from expertgen.rl.loop import Mode
+from expertgen.rl.learner import Mode
 from expertgen.rl.networks import Actor
 from expertgen.rl.process import ControlledPolicy
 from expertgen.runs.checkpoint import load_checkpoint, load_module, save_checkpoint, with_prefix, without_prefix

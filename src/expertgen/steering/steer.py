@@ -20,7 +20,8 @@ from expertgen.errors import UsageError
 from expertgen.prior.prior import DiffusionPrior
 from expertgen.rl.demonstrations import demo_decisions, replay_of
 from expertgen.rl.fast_td3 import FastTd3Config
-from expertgen.rl.loop import Learner, LoopConfig, Mode, learn
+from expertgen.rl.learner import Learner, Mode
+from expertgen.rl.loop import LoopConfig, learn
 from expertgen.rl.networks import Actor
 from expertgen.rl.ppo import PpoConfig
 from expertgen.rl.replay import Replay

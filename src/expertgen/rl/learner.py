@@ -1,0 +1,102 @@
+"""What the loop drives: an algorithm, the meaning of its actions, and what is kept of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from expertgen.evaluation.policy import Policy
+from expertgen.rl.networks import Actor
+from expertgen.rl.process import Controller
+from expertgen.rl.replay import Replay
+
+Mode = Literal["mean", "sampled"]
+"""How an actor picks its action: the mode of its distribution, or a sample of it."""
+
+
+@runtime_checkable
+class Agent(Protocol):
+    """What the loop asks of an algorithm.
+
+    Attributes:
+        generator: source of every random number it draws.
+        action_size: A.
+    """
+
+    generator: torch.Generator
+    action_size: int
+
+    @property
+    def average_actor(self) -> Actor:
+        """What is validated and kept."""
+        ...
+
+    def explore(self, observation: Tensor) -> Tensor:
+        """Actions that collect data, one for every environment."""
+        ...
+
+    def update(self, batch: Any, /, learning_rate: float | None = None) -> dict[str, Tensor]:
+        """Learns from a batch or a rollout; returns health metrics as detached scalars."""
+        ...
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything that learning continues from."""
+        ...
+
+    def load_state(self, tensors: Mapping[str, Tensor], path: Path) -> None:
+        """Restores `state`."""
+        ...
+
+
+@runtime_checkable
+class Solution(Protocol):
+    """What is kept of a run: an actor in one mode, as a policy and as a file.
+
+    Attributes:
+        validated: success on the validation seed.
+    """
+
+    validated: float
+
+    def policy(self, seed: int) -> Policy:
+        """The policy; `seed` is that of its samples."""
+        ...
+
+    def save(self, path: Path) -> None:
+        """Saves it, atomically."""
+        ...
+
+
+@dataclass(frozen=True)
+class Learner:
+    """An algorithm, and the meaning of its actions.
+
+    Attributes:
+        agent: the algorithm.
+        learning_rate: the agent's, before it falls.
+        discount: per decision.
+        n_step: decisions that a return looks ahead, of an off-policy agent.
+        rounds: decisions of every environment between two updates, of an on-policy agent; 0 means off-policy. It learns
+            from the start, without a warm-up.
+        controller: makes the controller, given the source of whatever it draws.
+        modes: in which an actor is validated.
+        solution: makes what is kept of an actor in a mode.
+        remembers_chunks: whether the replay gets chunks as actions, and not what the agent chose them by.
+        demos: demonstrations as experience, where batches have a share of them.
+    """
+
+    agent: Agent
+    learning_rate: float
+    discount: float
+    n_step: int
+    rounds: int
+    controller: Callable[[torch.Generator], Controller]
+    modes: tuple[Mode, ...]
+    solution: Callable[[Actor, Mode], Solution]
+    remembers_chunks: bool = False
+    demos: Replay | None = None
