@@ -53,6 +53,15 @@ REFUSED = {
         ["run", "assembly", "--steer.noise-rank", "9"],
         "steer.noise_rank (9) exceeds the chunk's length (8)",
     ),
+    "residual of nothing": (
+        ["steer", "assembly", "--method", "residual", "--residual.scale", "0"],
+        "residual.scale must lie in (0, 2], not 0.0",
+    ),
+    "baseline to distil": (["run", "assembly", "--method", "direct"], "method 'direct' makes no expert to distil"),
+    "long direct chunk": (
+        ["steer", "assembly", "--method", "direct", "--direct.chunk-length", "300"],
+        "direct.chunk_length (300) exceeds the horizon",
+    ),
     "noise bound": (["run", "assembly", "--steer.noise-bound", "0"], "steer.noise_bound must be positive"),
     "unknown device": (["run", "assembly", "--device", "abacus"], "device 'abacus' cannot be used"),
     "missing file": (["prior", "assembly", "--demos-file", "nowhere.h5"], "demos_file: nowhere.h5 does not exist"),

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import torch
 
+from expertgen.baselines.direct import DirectConfig
+from expertgen.baselines.residual import ResidualConfig
 from expertgen.cli import main
 from expertgen.demos.collect import CollectConfig
 from expertgen.errors import FileError, UsageError
@@ -132,6 +134,19 @@ def test_a_run_with_students_killed_at_file_operations_ends_with_the_same_files(
     assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
     stages = Results.load(tmp_path / "killed" / "results.json").stages
     assert stages.keys() == {*STAGES, *CONTROLS}
+
+
+@pytest.mark.parametrize("method", ["residual", "direct"])
+def test_a_baseline_takes_the_experts_place(tmp_path, method):
+    config = toy_config(tmp_path / "run")
+    sac = SacConfig(width=16, depth=1)
+    options = {"residual": ResidualConfig(sac=sac), "direct": DirectConfig(chunk_length=2, sac=sac)}
+    config = replace(config, method=method, **options, steer=replace(config.steer, env_steps=1200))
+    results = drain(run(config, tmp_path / "run", "expertgen run toy"))
+    assert f"method {method}" in results.notes["expert"]
+    assert results.stages["expert"].env_steps >= 1200
+    again = drain(evaluate_run(tmp_path / "run", 16, 999, "expertgen eval toy"))
+    assert again.stages["expert"].to_json() == results.stages["expert"].to_json()
 
 
 def test_a_run_has_everything_and_is_evaluated_again(whole):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from expertgen.baselines.learned import LearnedBaseline
 from expertgen.demos.store import DemoSet
 from expertgen.distillation.student import Student, StudentPolicy, make_student_env
 from expertgen.evaluation.evaluate import Evaluation, save_episodes, summarize
@@ -97,7 +98,8 @@ def saved_policies(folder: Path, config: RunConfig, env: TaskEnv) -> dict[str, P
             noise = load_checkpoint(path, "constant-noise", 1)[0]["noise"]
             policies["constant_noise"] = PriorPolicy(prior, noise=noise, device=device)
     if (path := folder / "expert" / "expert.safetensors").exists():
-        policies["expert"] = ExpertPolicy(Expert.load(path).to(config.device), config.seed)
+        kind = Expert if config.method == "steer" else LearnedBaseline
+        policies["expert"] = kind.load(path).to(config.device).policy(config.seed)
     for name in ("student", "bc_student", "blind_student"):
         if isinstance(env, MetaWorldEnv) and (path := folder / name / "student.safetensors").exists():
             policies[name] = StudentPolicy(Student.load(path).to(config.device), env, seed=config.seed)

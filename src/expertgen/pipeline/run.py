@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from expertgen.baselines.learned import LearnedBaseline, learn_baseline
 from expertgen.demos.describe import describe
 from expertgen.demos.store import DemoSet
 from expertgen.distillation.student import make_student_env
@@ -34,7 +35,7 @@ from expertgen.runs.machine import PeakMemory, machine_description, package_vers
 from expertgen.runs.metrics import read_metrics
 from expertgen.runs.progress import StageProgress, timed
 from expertgen.runs.seeding import torch_generator
-from expertgen.steering.expert import Expert, ExpertPolicy
+from expertgen.steering.expert import Expert
 from expertgen.steering.steer import steer
 from expertgen.tasks.registry import get_task, make_env
 
@@ -100,8 +101,8 @@ class _Pipeline:
             prior = yield from self._train_prior()
             if config.until == "prior":
                 return self.results
-            expert = yield from self._steer(prior)
-        if config.until == "student" and self.task.cameras:
+            expert = yield from self._make_expert(prior)
+        if config.until == "student" and self.task.cameras and isinstance(expert, Expert):
             yield from self._distill(expert)
         if self.task.cameras and config.evaluation.films and find_spec("metaworld") and find_spec("imageio_ffmpeg"):
             yield from self._film()
@@ -178,14 +179,20 @@ class _Pipeline:
         policy = PriorPolicy(prior, noise=noise, device=config.device)
         return (yield from self._measure("constant_noise", policy, seconds, note=f"the best of {candidates}"))
 
-    def _steer(self, prior: DiffusionPrior) -> Generator[StageProgress, None, Expert]:
+    def _make_expert(self, prior: DiffusionPrior) -> Generator[StageProgress, None, Expert | LearnedBaseline]:
         config, folder = self.config, self.folder / "expert"
-        options = (config.steer, config.seed, folder, config.device, config.tensorboard)
-        steering = steer(self.task, prior, *options, demos=demos_of(self.folder))
-        expert, _ = yield from timed(steering, folder / "seconds.json")
+        rest, demos = (config.seed, folder, config.device, config.tensorboard), demos_of(self.folder)
+        if config.method == "steer":
+            work, what = steer(self.task, prior, config.steer, *rest, demos=demos), "noise"
+        else:
+            options = config.residual if config.method == "residual" else config.direct
+            work, what = learn_baseline(self.task, prior, options, config.steer, *rest, demos=demos), "actions"
+        expert, _ = yield from timed(work, folder / "seconds.json")
         last = read_metrics(folder)[-1]
-        note = f"{expert.mode} noise, chosen on validation seeds ({expert.validated:.0%} success there)"
-        yield from self._measure("expert", ExpertPolicy(expert, config.seed), last["seconds"], last["step"], note)
+        note = f"{expert.mode} {what}, chosen on validation seeds ({expert.validated:.0%} success there)"
+        if config.method != "steer":
+            note = f"method {config.method}: {note}"
+        yield from self._measure("expert", expert.policy(config.seed), last["seconds"], last["step"], note)
         return expert
 
     def _distill(self, expert: Expert) -> Generator[StageProgress, None, None]:

@@ -9,6 +9,8 @@ from typing import Literal, get_args
 import torch
 import tyro
 
+from expertgen.baselines.direct import DirectConfig
+from expertgen.baselines.residual import ResidualConfig
 from expertgen.demos.collect import CollectConfig
 from expertgen.demos.scripted import default_imperfections
 from expertgen.distillation.dagger import DistillConfig
@@ -18,6 +20,8 @@ from expertgen.runs.config import check_numbers
 from expertgen.steering.steer import SteerConfig
 from expertgen.tasks.registry import get_task
 from expertgen.vision.rig import select_cameras
+
+Method = Literal["steer", "residual", "direct"]
 
 Stage = Literal["demos", "prior", "expert", "student"]
 
@@ -61,6 +65,8 @@ class RunConfig:
     """A trained prior to use instead of training one."""
     expert_file: Path | None = None
     """A steered expert to use instead of steering one."""
+    method: Method = "steer"
+    """What makes an expert: steering, or a baseline that corrects the prior's actions or learns actions directly."""
     tensorboard: bool = False
     """Write TensorBoard event files, too (extra `tensorboard`)."""
     demos: CollectConfig = field(default_factory=CollectConfig)
@@ -69,6 +75,10 @@ class RunConfig:
     """Training the prior."""
     steer: SteerConfig = field(default_factory=SteerConfig)
     """Steering the prior."""
+    residual: ResidualConfig = field(default_factory=ResidualConfig)
+    """The baseline `residual`."""
+    direct: DirectConfig = field(default_factory=DirectConfig)
+    """The baseline `direct`."""
     distill: DistillConfig = field(default_factory=DistillConfig)
     """Distilling the expert."""
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
@@ -80,8 +90,14 @@ class RunConfig:
         task = get_task(self.task)
         if (chunk := self.prior.chunk_length) > task.horizon:
             raise UsageError(f"prior.chunk_length ({chunk}) exceeds the horizon of {task.id!r} ({task.horizon} steps)")
-        if self.steer.demo_share and self.prior_file is not None and self.demos_file is None:
-            raise UsageError("steer.demo_share needs demonstrations beside prior_file; give demos_file, too")
+        shares = {"steer": self.steer.demo_share, "residual": 0.0, "direct": self.direct.demo_share}
+        if shares[self.method] and self.prior_file is not None and self.demos_file is None:
+            raise UsageError(f"{self.method}.demo_share needs demonstrations beside prior_file; give demos_file, too")
+        if self.method != "steer" and ((self.until == "student" and task.cameras) or self.expert_file is not None):
+            raise UsageError(f"method {self.method!r} makes no expert to distil; choose until expert, or method steer")
+        if self.method == "direct" and self.direct.chunk_length > task.horizon:
+            length, horizon = self.direct.chunk_length, task.horizon
+            raise UsageError(f"direct.chunk_length ({length}) exceeds the horizon of {task.id!r} ({horizon} steps)")
         if self.prior_file is None and self.expert_file is None:
             self.steer.noise_space.action_size((chunk, task.action_size))
         if task.success == "":

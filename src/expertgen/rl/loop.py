@@ -104,6 +104,10 @@ class LoopConfig:
                 f"{self.num_envs} environments; raise it, or steer.num_envs"
             )
 
+    def loop(self, **changes: Any) -> LoopConfig:
+        """These options with changes, and nothing of what a method has besides."""
+        return LoopConfig(**({name: getattr(self, name) for name in LoopConfig.__dataclass_fields__} | changes))
+
     @property
     def updates_per_round(self) -> int:
         """Gradient steps while all environments run one decision."""
@@ -254,11 +258,20 @@ class _Run:
 
     def _explore(self, process: DecisionProcess) -> Tensor:
         """Actions of the raw actor, or, while warming up, of the behaviour that learning begins from."""
-        agent = self.learner.agent
-        if self.learner.rounds or self.env_steps >= self.config.warmup_env_steps:
+        agent, learner, envs = self.learner.agent, self.learner, len(process.seen)
+        share = 1.0
+        if self.env_steps < self.config.warmup_env_steps and not learner.rounds:
+            share = 0.0
+        elif self.env_steps < learner.progressive_env_steps:
+            share = self.env_steps / learner.progressive_env_steps
+        if share == 1:
             return agent.explore(process.seen)
-        shape = (len(process.seen), agent.action_size)
-        return process.controller.warm_up(torch.randn(shape, generator=agent.generator, device=self.device))
+        normal = torch.randn(envs, agent.action_size, generator=agent.generator, device=self.device)
+        familiar = process.controller.warm_up(normal)
+        if share == 0:
+            return familiar
+        decides = torch.rand(envs, 1, generator=agent.generator, device=self.device) < share
+        return torch.where(decides, agent.explore(process.seen), familiar)
 
     def _learn(self, draw: torch.Generator, health: _Means) -> None:
         """The updates of one round, from the replay as it is."""

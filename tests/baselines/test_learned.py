@@ -1,0 +1,124 @@
+"""Baselines in the loop of steering: they learn a toy, end as files, and give the same bits again."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from expertgen.baselines.direct import DirectConfig, DirectController
+from expertgen.baselines.learned import KIND, VERSION, LearnedBaseline, learn_baseline
+from expertgen.baselines.residual import ResidualConfig
+from expertgen.errors import FileError, UsageError
+from expertgen.evaluation.rollouts import run_episodes
+from expertgen.prior.prior import DiffusionPrior, PriorPolicy
+from expertgen.rl.sac import SacConfig
+from expertgen.runs.checkpoint import load_checkpoint, save_checkpoint
+from expertgen.runs.metrics import read_metrics
+from expertgen.runs.progress import drain
+from tests.steering.toy import STEER, TASK, TINY, train_toy_prior
+from tests.toys import PointEnv, point_demos
+
+SAC = SacConfig(width=32, depth=2, learning_rate=2e-3, average_rate=0.01)
+RESIDUAL = ResidualConfig(scale=0.5, progressive_env_steps=4000, sac=replace(SAC, discount=0.99))
+DIRECT = DirectConfig(chunk_length=2, sac=replace(SAC, critics=3, discount=0.98))
+LOOP = replace(STEER, stop_at=2.0)
+
+
+@pytest.fixture(scope="module")
+def prior_file(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("prior")
+    train_toy_prior(folder)
+    return folder / "prior.safetensors"
+
+
+@pytest.fixture
+def prior(prior_file):
+    return DiffusionPrior.load(prior_file)
+
+
+@pytest.fixture(scope="module")
+def demos():
+    return point_demos(64, 0, offset=0.05)
+
+
+def success_rate(policy):
+    episodes = drain(run_episodes(PointEnv(64), policy, 256, seed=999))
+    return np.mean([episode.success for episode in episodes])
+
+
+def test_a_residual_improves_the_prior(prior, tmp_path):
+    before = success_rate(PriorPolicy(prior, torch.Generator().manual_seed(0)))
+    learned = drain(learn_baseline(TASK, prior, RESIDUAL, LOOP, 0, tmp_path))
+    assert success_rate(learned.policy(0)) > before + 0.2
+    logged = read_metrics(tmp_path)
+    assert "residual_norm" in logged[0]
+    assert logged[0]["residual_norm"] == 0, "the warm-up is the prior's own behaviour"
+
+
+def test_demonstrations_teach_the_actions_themselves(prior, demos, tmp_path):
+    learned = drain(learn_baseline(TASK, prior, DIRECT, LOOP, 0, tmp_path, demos=demos))
+    assert success_rate(learned.policy(0)) > 0.6
+
+
+@pytest.mark.parametrize("options", [RESIDUAL, DIRECT])
+def test_stopped_between_two_steps_it_goes_on_to_the_same_result(prior, demos, tmp_path, options):
+    for _ in range(20):
+        loop = learn_baseline(TASK, prior, options, TINY, 0, tmp_path / "stopped", demos=demos)
+        for _ in zip(range(250), loop, strict=False):
+            pass
+        loop.close()
+        if (tmp_path / "stopped" / "expert.safetensors").exists():
+            break
+    whole = drain(learn_baseline(TASK, prior, options, TINY, 0, tmp_path / "whole", demos=demos))
+    stopped = LearnedBaseline.load(tmp_path / "stopped" / "expert.safetensors")
+    observation, ids = np.linspace(-1, 1, 20, dtype=np.float32).reshape(5, 4), np.arange(5)
+    plans = []
+    for learned in (whole, stopped):
+        policy = learned.policy(seed=3)
+        policy.reset(ids)
+        plans.append(policy.plan(observation, ids))
+    np.testing.assert_array_equal(*plans)
+
+
+def test_a_file_that_does_not_fit_is_refused_in_one_line(prior, demos, tmp_path):
+    drain(learn_baseline(TASK, prior, DIRECT, TINY, 0, tmp_path, demos=demos))
+    path = tmp_path / "expert.safetensors"
+    tensors, meta = load_checkpoint(path, KIND, VERSION)
+    for about, message in (
+        (meta | {"method": "magic"}, "does not fit this version"),
+        (meta | {"options": meta["options"] | {"chunk_length": 3}}, "shape"),
+        (meta | {"options": {"colour": "red"}}, "does not fit this version"),
+    ):
+        save_checkpoint(path, KIND, VERSION, tensors, about)
+        with pytest.raises(FileError, match=message) as caught:
+            LearnedBaseline.load(path)
+        assert str(path) in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def test_demonstrations_that_are_wanted_must_be_given(prior, tmp_path):
+    with pytest.raises(UsageError, match=r"direct\.demo_share needs demonstrations"):
+        drain(learn_baseline(TASK, prior, DIRECT, TINY, 0, tmp_path))
+    drain(learn_baseline(TASK, prior, replace(DIRECT, demo_share=0.0), TINY, 0, tmp_path))
+
+
+def test_warm_up_of_direct_actions_is_uniform(prior):
+    controller = DirectController(prior, 3)
+    action = controller.warm_up(torch.randn(4000, 6, generator=torch.Generator().manual_seed(0)))
+    assert float(action.std()) == pytest.approx(3**-0.5, abs=0.01)
+    assert float((action > 0.5).float().mean()) == pytest.approx(0.25, abs=0.01)
+    assert controller.chunk(np.zeros((4000, 4)), action, np.arange(4000)).shape == (4000, 3, 2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"chunk_length": 0}, r"direct\.chunk_length must be at least 1, not 0"),
+        ({"demo_share": 1.0}, r"direct\.demo_share must lie in \[0, 1\)"),
+        ({"updates_per_decision": -1.0}, r"direct\.updates_per_decision must be positive"),
+    ],
+)
+def test_impossible_values_are_refused(changes, message):
+    with pytest.raises(UsageError, match=message):
+        DirectConfig(**changes)
