@@ -35,7 +35,7 @@ def resolve(settings):
     return settings
 
 
-def run(settings, folder):
+def run(settings, folder, common):
     """Counts for `seconds` of processor time."""
     start, reported = time.process_time(), 0.0
     folder.mkdir(parents=True, exist_ok=True)

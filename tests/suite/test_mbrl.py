@@ -52,11 +52,11 @@ def test_what_the_verb_refuses_is_refused(changes, said):
 
 def test_a_run_is_done_in_its_folder_and_read_back(tmp_path):
     settings = mbrl.resolve(TINY)
-    results = drain(mbrl.run(settings, tmp_path))
+    results = drain(mbrl.run(settings, tmp_path, tmp_path))
     points = mbrl.read(settings, tmp_path)
     final = check_points(points)
     assert (final.env_steps, final.value, final.measure, final.episodes) == (540, results["return"], "return", 2)
     curve = [point for point in points if point.point == "curve"]
     assert [point.env_steps for point in curve] == [520, 540]
     assert {point.episodes for point in curve} == {2}
-    assert drain(mbrl.run(settings, tmp_path)) == results
+    assert drain(mbrl.run(settings, tmp_path, tmp_path)) == results

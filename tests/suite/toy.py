@@ -28,7 +28,7 @@ def resolve(settings: dict) -> dict:
     return {**DEFAULTS, **settings, "measure": measure}
 
 
-def run(settings: dict, folder: Path):
+def run(settings: dict, folder: Path, common: Path):
     """Every step is saved; the value of a step depends on task, seed and step alone."""
     path = folder / "count.json"
     done = read_json(path)["done"] if path.exists() else 0

@@ -22,13 +22,13 @@ class Kind:
     Attributes:
         resolve: from a method's settings, with `task` and `seed` among them, to all settings of that run, or a
             UsageError in one line. Called for every member before anything starts.
-        run: from those settings and a folder to a loop that does the run there, or what is left of it after a kill,
-            to the same result.
+        run: from those settings, a folder, and one that all members of the suite have in common, to a loop that does
+            the run in the first, or what is left of it after a kill, to the same result.
         read: from those settings and the folder of a finished run to what it measured.
     """
 
     resolve: Callable[[Settings], Settings]
-    run: Callable[[Settings, Path], Generator[StageProgress, None, Any]]
+    run: Callable[[Settings, Path, Path], Generator[StageProgress, None, Any]]
     read: Callable[[Settings, Path], list[Point]]
 
 

@@ -23,8 +23,8 @@ def resolve(settings: dict[str, Any]) -> dict[str, Any]:
     return plain(overlay(default_settings(str(settings["task"])), settings))
 
 
-def run(settings: dict[str, Any], folder: Path) -> Generator[StageProgress, None, dict[str, Any]]:
-    """Does the run, or the epochs that are left of it."""
+def run(settings: dict[str, Any], folder: Path, common: Path) -> Generator[StageProgress, None, dict[str, Any]]:
+    """Does the run, or the epochs that are left of it; there is nothing that members could have in common."""
     config = overlay(default_settings(settings["task"]), settings)
     command = f"expertgen mbrl {config.task} --config {folder / 'config.json'}"
     return run_mbrl(config, folder, command)

@@ -30,13 +30,14 @@ _REPORT_EVERY = 1.0
 """Seconds between two reports of progress."""
 
 
-def work(kind: Kind, member: Member, folder: Path, core: int | None, pipe: Connection) -> None:
+def work(kind: Kind, member: Member, folder: Path, common: Path, core: int | None, pipe: Connection) -> None:
     """What a member's process does: the run, or what is left of it, then `result.json`.
 
     Args:
         kind: what kind of run it is.
         member: what is to be done.
         folder: the member's folder; the run gets `folder/run`, and whatever is printed goes to `folder/log.txt`.
+        common: folder of what the members of the suite share.
         core: core to stay on.
         pipe: where to report progress, as `StageProgress`, and in the end what went wrong, as text.
     """
@@ -49,7 +50,7 @@ def work(kind: Kind, member: Member, folder: Path, core: int | None, pipe: Conne
     try:
         prepare_process()
         reported = 0.0
-        for progress in kind.run(member.settings, folder / "run"):
+        for progress in kind.run(member.settings, folder / "run", common):
             if time.monotonic() - reported > _REPORT_EVERY:
                 pipe.send(progress)
                 reported = time.monotonic()

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
+import json
+import shutil
 from collections.abc import Generator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +42,34 @@ def resolve(settings: dict[str, Any]) -> dict[str, Any]:
     return plain(config)
 
 
-def run(settings: dict[str, Any], folder: Path) -> Generator[StageProgress, None, Results]:
-    """Does the run, or the stages that are left of it."""
+def run(settings: dict[str, Any], folder: Path, common: Path) -> Generator[StageProgress, None, Results]:
+    """Does the run, or the stages that are left of it.
+
+    Demonstrations and prior are made once for all members whose settings of them, and seed, are the same.
+    """
     config = overlay(RunConfig(settings["task"]), settings)
+    if not any((config.prior_file, config.demos_file, config.program)):
+        yield from _take_prior(config, folder, common)
     command = f"expertgen run {config.task} --seed {config.seed} --config {folder / 'config.json'}"
-    return pipeline.run(config, folder, command)
+    return (yield from pipeline.run(config, folder, command))
+
+
+def _take_prior(config: RunConfig, folder: Path, common: Path) -> Generator[StageProgress, None, None]:
+    """Copies the stages up to the prior from the common folder, where whoever comes first makes them."""
+    base = RunConfig(config.task, config.seed, config.device, until="prior", demos=config.demos, prior=config.prior)
+    base = replace(base, evaluation=config.evaluation)
+    digest = hashlib.sha256(json.dumps(plain(base), sort_keys=True).encode()).hexdigest()[:16]
+    made = common / f"prior-{digest}"
+    made.mkdir(parents=True, exist_ok=True)
+    with (made / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the system lets go of it when this process ends, however that happens
+        yield from pipeline.run(base, made, f"expertgen prior {config.task} --seed {config.seed}")
+    for part in made.iterdir():
+        if part.is_dir() and not (folder / part.name).exists():
+            half = folder / f".{part.name}"
+            shutil.rmtree(half, ignore_errors=True)
+            shutil.copytree(part, half)
+            half.rename(folder / part.name)
 
 
 def read(settings: dict[str, Any], folder: Path) -> list[Point]:

@@ -1,0 +1,71 @@
+"""The kind `steer`: members that need the same prior make it once, and end as if each had made its own."""
+
+import json
+
+import pytest
+
+from expertgen.evaluation.results import Results
+from expertgen.runs.progress import drain
+from expertgen.suite import steering
+from tests.test_pipeline import TIMES
+
+SETTINGS = {
+    "task": "drawer-open",
+    "seed": 0,
+    "preset": "debug",
+    "demos": {"episodes": 4, "num_envs": 4},
+    "prior": {"iterations": 20, "width": 16, "depth": 1},
+    "steer": {
+        "num_envs": 4,
+        "env_steps": 800,
+        "segment_env_steps": 400,
+        "warmup_env_steps": 200,
+        "validation_episodes": 2,
+    },
+    "evaluation": {"episodes": 4, "num_envs": 4, "constant_noises": 2},
+}
+
+
+def results(folder):
+    """What a run measured, without times."""
+    value = json.loads((folder / "results.json").read_text())
+    stages = Results.load(folder / "results.json").stages
+    return {name: {k: v for k, v in value[name].items() if k not in TIMES} for name in stages}
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("alone")
+    drain(steering.run(steering.resolve(SETTINGS), folder / "run", folder / "common"))
+    return folder
+
+
+def test_a_prior_is_made_once_for_all_methods_of_a_seed(alone):
+    made = (alone / "common").iterdir()
+    (prior,) = [folder / "prior" / "prior.safetensors" for folder in made]
+    before = prior.stat().st_mtime_ns
+    other = steering.resolve({**SETTINGS, "steer": {**SETTINGS["steer"], "algorithm": "fast-td3"}})
+    drain(steering.run(other, alone / "other", alone / "common"))
+    assert prior.stat().st_mtime_ns == before
+    assert len(list((alone / "common").iterdir())) == 1
+    for name in ("run", "other"):
+        assert (alone / name / "prior" / "prior.safetensors").read_bytes() == prior.read_bytes()
+    first, second = results(alone / "run"), results(alone / "other")
+    assert first.keys() == {"demos", "prior", "zero_noise", "constant_noise", "expert"}
+    assert all(first[name] == second[name] for name in first if name != "expert")
+
+
+def test_it_ends_as_if_the_prior_had_been_its_own(alone, tmp_path, monkeypatch):
+    monkeypatch.setattr(steering, "_take_prior", lambda config, folder, common: iter(()))
+    drain(steering.run(steering.resolve(SETTINGS), tmp_path / "run", tmp_path / "common"))
+    for name in ("prior/prior.safetensors", "expert/expert.safetensors"):
+        assert (tmp_path / "run" / name).read_bytes() == (alone / "run" / name).read_bytes()
+    assert results(tmp_path / "run") == results(alone / "run")
+    assert not (tmp_path / "common").exists()
+
+
+def test_another_seed_or_prior_is_made_anew(alone, tmp_path):
+    for changes in ({"seed": 1}, {"prior": {**SETTINGS["prior"], "iterations": 10}}):
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        drain(steering.run(steering.resolve({**SETTINGS, **changes}), folder, tmp_path / "common"))
+    assert len(list((tmp_path / "common").iterdir())) == 2
