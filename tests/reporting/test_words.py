@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from importlib.resources import files
+from typing import get_args
 
 import pytest
 from rich.console import Console
@@ -9,8 +10,9 @@ from rich.console import Console
 from expertgen.evaluation.evaluate import Evaluation
 from expertgen.evaluation.results import CONTROLS, STAGES, Results
 from expertgen.evaluation.statistics import wilson_interval
+from expertgen.pipeline.settings import Method
 from expertgen.reporting.terminal import results_table
-from expertgen.reporting.words import MEANINGS, TITLES, count, duration, figure, headline, memory, percent
+from expertgen.reporting.words import MEANINGS, METHODS, TITLES, count, duration, figure, headline, memory, percent
 
 
 def evaluation(successes: int, episodes: int = 256) -> Evaluation:
@@ -64,10 +66,12 @@ def test_durations_counts_and_memory():
 def test_headline_says_what_happened_and_no_more():
     stages = {"prior": evaluation(9), "expert": evaluation(251), "student": evaluation(247)}
     text = headline(stages).replace("\u202f", " ")
-    assert "from 4% to 98% success, in 3 min 12 s and 184 k simulator steps" in text
+    assert "prior took success from 4% to 98%, in 3 min 12 s and 184 k simulator steps" in text
     assert text.endswith("A student that sees through depth cameras reaches 96% (98% of its expert).")
     assert "not steered yet" in headline({"prior": evaluation(9)})
     assert "No policy" in headline({})
+    assert headline(stages, "residual").startswith("Correcting the actions of a frozen diffusion prior took success")
+    assert METHODS.keys() == set(get_args(Method))
 
 
 def test_headline_of_a_run_with_a_given_expert():

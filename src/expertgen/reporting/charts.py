@@ -52,7 +52,7 @@ def learning_curve(rows: Rows, x: str, stages: Mapping[str, Evaluation]) -> str 
             if len(points):
                 dots = {"marker": "o", "markersize": 4, "markerfacecolor": COLORS[face], "markeredgewidth": 1.2}
                 style = {"color": COLORS["expert"], "linewidth": 1.8, "linestyle": line}
-                axes.plot(*points.T, label=f"validation ({mode} noise)", **style, **dots)
+                axes.plot(*points.T, label=f"validation ({mode})", **style, **dots)
         end = float(np.max(np.concatenate([training, *validated.values()])[:, 0]))
         references = sorted((stages[name].success, name) for name in ("demos", "prior") if name in stages)
         for index, (success, name) in enumerate(references):

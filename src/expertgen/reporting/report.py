@@ -18,6 +18,8 @@ _PRIOR = (("loss", "Denoising loss"),)
 _STUDENT = (("loss", "Imitation loss"), ("mixed_success", "Success while collecting"), ("alpha", "Teacher's share"))
 _HEALTH = (
     ("noise_norm", "Noise norm"),
+    ("residual_norm", "Norm of the corrections"),
+    ("action_norm", "Norm of the actions"),
     ("q", "Q"),
     ("td_error", "TD error"),
     ("entropy", "Entropy per dimension"),
@@ -56,6 +58,7 @@ def write_report(run_folder: Path) -> Path:
 def _content(record: RunRecord) -> dict[str, Any]:
     """Everything that the template shows; figures as SVG text."""
     results, about = record.results, record.about
+    method = record.config.get("method", "steer")
     stages = dict(results.stages) if results else {}
     return {
         "task": about.get("task") or (results.task if results else record.folder.name),
@@ -66,9 +69,11 @@ def _content(record: RunRecord) -> dict[str, Any]:
         "machine": about.get("machine", {}),
         "memory": results.peak_memory_mb if results else None,
         "notes": results.notes if results else {},
-        "headline": words.headline(stages),
+        "headline": words.headline(stages, method),
         "titles": words.TITLES,
-        "meanings": words.MEANINGS,
+        "meanings": words.MEANINGS | {"expert": words.METHODS[method].meaning},
+        "learning": words.METHODS[method].learning,
+        "steered": method == "steer",
         "leap": _leap(stages),
         "stages": {name: stages[name] for name in STAGES if name in stages},
         "controls": {name: stages[name] for name in CONTROLS if name in stages},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from expertgen.evaluation.evaluate import Evaluation
 from expertgen.evaluation.statistics import difference_interval
@@ -33,6 +34,46 @@ MEANINGS = {
     "blind_student": "the student without its cameras",
 }
 """Stage → one line about it."""
+
+
+@dataclass(frozen=True)
+class MethodWords:
+    """How a run's way to its expert is spoken of.
+
+    Attributes:
+        meaning: one line about the expert.
+        action: what took the prior's success to the expert's, at the beginning of a sentence.
+        short: the same, within one.
+        learning: what is learned, about the curves.
+    """
+
+    meaning: str
+    action: str
+    short: str
+    learning: str
+
+
+METHODS = {
+    "steer": MethodWords(
+        MEANINGS["expert"],
+        "Steering the noise of a frozen diffusion prior",
+        "steering",
+        "The prior stays frozen; only the choice of its noise is learned, from success alone.",
+    ),
+    "residual": MethodWords(
+        "the frozen prior, its actions corrected by RL",
+        "Correcting the actions of a frozen diffusion prior",
+        "the corrections",
+        "The prior stays frozen; a correction of each of its actions is learned, from success alone.",
+    ),
+    "direct": MethodWords(
+        "actions chosen by RL, without a prior",
+        "RL on the actions, in place of a diffusion prior,",
+        "RL on the actions",
+        "Actions are learned, from success alone; the prior has no part in it.",
+    ),
+}
+"""Method → its words."""
 
 _NARROW = "\u202f"
 
@@ -85,7 +126,7 @@ def optional(value: float | None, digits: int) -> str:
     return "–" if value is None else f"{value:.{digits}f}"
 
 
-def headline(stages: Mapping[str, Evaluation]) -> str:
+def headline(stages: Mapping[str, Evaluation], method: str = "steer") -> str:
     """What a run achieved, in a sentence or two; says less where stages are missing."""
     prior, student = stages.get("prior"), stages.get("student")
     expert = stages.get("expert") or stages.get("teacher")  # one that was given is played as the teacher only
@@ -96,20 +137,21 @@ def headline(stages: Mapping[str, Evaluation]) -> str:
     if prior is None:
         text = f"The given expert succeeds in {percent(expert.success)} of {expert.episodes} held-out episodes."
     else:
-        text = _steered(prior, expert)
+        text = _steered(prior, expert, METHODS[method])
     if student is None:
         return text
     kept = f" ({percent(student.success / expert.success)} of its expert)" if expert.success else ""
     return f"{text} A student that sees through depth cameras reaches {percent(student.success)}{kept}."
 
 
-def _steered(prior: Evaluation, expert: Evaluation) -> str:
-    """Whether steering helped, as far as the episodes tell."""
+def _steered(prior: Evaluation, expert: Evaluation, method: MethodWords) -> str:
+    """Whether the method helped, as far as the episodes tell."""
     before, after = percent(prior.success), percent(expert.success)
     (a, n), (b, m) = ((round(e.success * e.episodes), e.episodes) for e in (expert, prior))
     low, high = difference_interval(a, n, b, m)
     if low > 0:
         cost = f"in {duration(expert.seconds)} and {count(expert.env_steps)} simulator steps"
-        return f"Steering the noise of a frozen diffusion prior took it from {before} to {after} success, {cost}."
-    verdict = "Steering did harm" if high < 0 else "Too few episodes to tell whether steering helped"
+        return f"{method.action} took success from {before} to {after}, {cost}."
+    harm = f"{method.short[0].upper()}{method.short[1:]} did harm"
+    verdict = harm if high < 0 else f"Too few episodes to tell whether {method.short} helped"
     return f"{verdict}: the expert succeeds in {after} of {expert.episodes} held-out episodes, its prior in {before}."
