@@ -41,6 +41,7 @@ def test_the_page_of_weightings_shows_what_the_tables_hold(monkeypatch):
         tables.offline("error_newest", 32),
         tables.offline("error_newest_5_steps", 32),
         tables.offline("error_newest", 32, "deterministic"),
+        tables.returns("weightings_fast.csv", "weightings-fast"),
     )
     for table in printed:
         missing = [line for line in table.splitlines() if line not in page]

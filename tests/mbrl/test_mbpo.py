@@ -109,6 +109,20 @@ def test_only_the_tasks_own_end_stops_the_bootstrap(tmp_path, monkeypatch):
     assert bool(lost.any())
 
 
+def test_the_discount_may_rise_late(tmp_path, monkeypatch):
+    seen, update = [], ReturnSacAgent.update
+
+    def spy(self, batch, policy=True):
+        seen.append(float(batch.discount.max()))
+        return update(self, batch, policy)
+
+    monkeypatch.setattr(ReturnSacAgent, "update", spy)
+    mbpo = replace(TINY.mbpo, env_steps=160, exploration_steps=100, epoch_steps=20)
+    run(tmp_path, mbpo=replace(mbpo, late_discount=0.95, late_discount_from=120))
+    early = 20 * mbpo.updates_per_step
+    assert seen == pytest.approx([0.9] * early + [0.95] * 2 * early)
+
+
 @pytest.mark.parametrize("part", ["agent", "model"])
 def test_a_loss_that_is_not_finite_stops_with_the_batch(tmp_path, monkeypatch, part):
     if part == "agent":
@@ -137,6 +151,8 @@ def test_a_wrong_termination_rule_stops_the_run(tmp_path, monkeypatch):
             r"mbpo\.policy_every \(2\) must divide mbpo\.updates_per_step \(5\)",
         ),
         ({"real_ratio": 1.0}, r"mbpo\.real_ratio must lie in \[0, 1\)"),
+        ({"late_discount": 1.0}, r"mbpo\.late_discount must lie in \[0, 1\), not 1\.0"),
+        ({"late_discount": 0.9, "late_discount_from": -1}, r"mbpo\.late_discount_from must not be negative"),
         ({"rollout_schedule": (20, 20, 1, 1)}, r"mbpo\.rollout_schedule .* needs 0 <= e0 < e1"),
         ({"rollout_schedule": (0, 9, 0, 1)}, r"mbpo\.rollout_schedule .* 1 <= k0 <= k1"),
         (

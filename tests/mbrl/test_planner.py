@@ -16,7 +16,7 @@ CONFIG = PlannerConfig(horizon=3, candidates=64, elites=16, iterations=3, propos
 
 def planner(config=CONFIG, model=None, termination=lost, **options):
     generator = torch.Generator().manual_seed(0)
-    return Planner(model or Exact(), termination, config, 2, 0.9, generator, **options)
+    return Planner(model or Exact(), termination, config, 2, lambda: 0.9, generator, **options)
 
 
 def test_it_beats_chance_and_comes_near_the_best_on_a_world_it_knows():

@@ -77,6 +77,10 @@ class MbpoConfig:
     """Transitions of a gradient step."""
     real_ratio: float = 0.05
     """Share of real transitions in it."""
+    late_discount: float | None = None
+    """Discount after `late_discount_from`; by default the agent's own stays."""
+    late_discount_from: int = 40_000
+    """Steps in the environment from which the late discount holds."""
     evaluation_episodes: int = 10
     """Episodes of the evaluation at the end of each epoch."""
     weight_model: bool = True
@@ -110,6 +114,10 @@ class MbpoConfig:
             )
         if not 0 <= self.real_ratio < 1:
             raise UsageError(f"mbpo.real_ratio must lie in [0, 1), not {self.real_ratio}")
+        if self.late_discount is not None and not 0 <= self.late_discount < 1:
+            raise UsageError(f"mbpo.late_discount must lie in [0, 1), not {self.late_discount}")
+        if self.late_discount_from < 0:
+            raise UsageError(f"mbpo.late_discount_from must not be negative, not {self.late_discount_from}")
         first, last, shortest, longest = self.rollout_schedule
         if not (0 <= first < last and 1 <= shortest <= longest):
             raise UsageError(
@@ -217,6 +225,8 @@ class _Run:
         start, row = time.monotonic() - self.seconds, {}
         health: defaultdict[str, list[Tensor]] = defaultdict(list)
         steps = min(config.epoch_steps, config.env_steps - self.env_steps)
+        if config.late_discount is not None and self.env_steps >= config.late_discount_from:
+            self.agent.discount = config.late_discount
         draw = self._seed_streams()
         with closing(make_env(self.task, 1)) as env:
             real = Experience(env, derive_seed(self.seed, "mbrl", "env", self.segments), self.device)
@@ -306,7 +316,7 @@ class _Run:
         )
         columns = mixed.tensors()
         # A time limit, and the end of a rollout, bootstrap: only the task's own end has no future.
-        columns["discount"] = self.agent.config.discount * (~columns.pop("terminated")).float()
+        columns["discount"] = self.agent.discount * (~columns.pop("terminated")).float()
         del columns["truncated"]
         for i in range(config.updates_per_step):
             yield Batch(**{name: column[i] for name, column in columns.items()})

@@ -65,7 +65,7 @@ class Planner:
         termination: when imagined episodes end.
         config: options.
         action_size: A.
-        discount: γ.
+        discount: gives γ, which may change while the agent learns.
         generator: source of every random number.
         value: value of the state at the horizon; by default nothing is expected beyond it.
         policy: proposes some of the sequences.
@@ -77,7 +77,7 @@ class Planner:
         termination: Termination,
         config: PlannerConfig,
         action_size: int,
-        discount: float,
+        discount: Callable[[], float],
         generator: torch.Generator,
         value: Value | None = None,
         policy: Policy | None = None,
@@ -129,14 +129,14 @@ class Planner:
         rows, candidates = plans.shape[:2]
         state = observation.repeat_interleave(candidates, dim=0)
         total = state.new_zeros(len(state))
-        alive = torch.ones_like(total)
+        alive, discount = torch.ones_like(total), self.discount()
         for step, action in enumerate(plans.flatten(0, 1).unbind(dim=1)):
             following, reward = self.model.predict(state, action, self.generator)
-            total += self.discount**step * alive * reward
+            total += discount**step * alive * reward
             alive = alive * ~self.termination(state, action, following)
             state = following
         if self.value is not None:
-            total += self.discount ** plans.shape[2] * alive * self.value(state)
+            total += discount ** plans.shape[2] * alive * self.value(state)
         return total.view(rows, candidates)
 
     def _normal(self, shape: tuple[int, ...]) -> Tensor:

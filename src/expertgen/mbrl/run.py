@@ -213,8 +213,7 @@ def make_parts(task: TaskSpec, config: MbrlConfig, folder: Path) -> tuple[Return
     )
     actor: Acting = agent
     if config.act_with == "planner":
-        discount, draws = config.agent.discount, torch.Generator(device)
-        actor = Planner(
-            model, learner.termination, config.planner, sizes[1], discount, draws, agent.value, agent.policy
-        )
+        values = {"value": agent.value, "policy": agent.policy}
+        draws = torch.Generator(device)
+        actor = Planner(model, learner.termination, config.planner, sizes[1], lambda: agent.discount, draws, **values)
     return agent, learner, actor

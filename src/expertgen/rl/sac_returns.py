@@ -106,6 +106,7 @@ class ReturnSacAgent:
 
     Attributes:
         policy: the stochastic policy.
+        discount: γ; whoever makes the batches may change it while learning.
         reward_scale: what rewards are divided by.
     """
 
@@ -122,6 +123,7 @@ class ReturnSacAgent:
         )
         self.target_critic = copy.deepcopy(self.critic).requires_grad_(False)
         self.log_temperature = torch.tensor(config.temperature, device=device).log().requires_grad_()
+        self.discount = config.discount
         self.reward_scale = torch.ones((), device=device)
         wanted = config.target_entropy
         self.target_entropy = None if wanted is None else wanted * action_size
