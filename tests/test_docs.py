@@ -26,6 +26,7 @@ SMALL = {
     "num_envs=64": "num_envs=2",
     "(task, 64)": "(task, 2)",
     "PriorConfig(chunk_length=4)": "PriorConfig(chunk_length=4, iterations=2, batch_size=8, width=8)",
+    "LoopConfig()": "LoopConfig(num_envs=8, env_steps=400, segment_env_steps=200, warmup_env_steps=100)",
     "DistillConfig()": "DistillConfig(iterations=1, final_iterations=1, decisions=4, num_envs=2, updates=2, "
     "batch_size=4, width=16, points=32, train_points=16)",
 }
@@ -53,7 +54,7 @@ def workplace(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.parametrize("page", ["demos", "prior", "distill", "vision", "evaluation", "report", "tasks"])
+@pytest.mark.parametrize("page", ["demos", "prior", "baselines", "distill", "vision", "evaluation", "report", "tasks"])
 def test_the_pages_first_snippet_runs(page, workplace):
     text = (DOCS / f"{page}.md").read_text(encoding="utf-8")
     code = re.findall(r"^```python\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)[0]
