@@ -10,6 +10,7 @@ from expertgen.errors import FileError, UsageError
 from expertgen.rl.fast_td3 import FastTd3Agent, FastTd3Config, project
 from expertgen.rl.replay import Batch
 from tests.rl.bandit import learn_bandit
+from tests.rl.batches import random_batch
 
 SMALL = FastTd3Config(width=16, depth=2, atoms=5)
 
@@ -17,16 +18,6 @@ SMALL = FastTd3Config(width=16, depth=2, atoms=5)
 def make_agent(config=SMALL, seed=0):
     torch.manual_seed(seed)
     return FastTd3Agent(3, 2, config, torch.Generator().manual_seed(seed))
-
-
-def random_batch(seed=0, rows=32):
-    generator = torch.Generator().manual_seed(seed)
-
-    def rand(*shape):
-        return torch.rand(rows, *shape, generator=generator)
-
-    done = (rand() < 0.2).float()
-    return Batch(rand(3), 2 * rand(2) - 1, done, rand(3), 0.9 * (1 - done))
 
 
 def answer(critic, *probabilities):

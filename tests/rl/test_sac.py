@@ -12,6 +12,7 @@ from expertgen.rl.replay import Batch, Replay
 from expertgen.rl.sac import SacAgent, SacConfig
 from expertgen.runs.checkpoint import load_checkpoint, save_checkpoint
 from tests.rl.bandit import learn_bandit
+from tests.rl.batches import random_batch
 
 SMALL = SacConfig(width=16, depth=2)
 
@@ -19,16 +20,6 @@ SMALL = SacConfig(width=16, depth=2)
 def make_agent(config=SMALL, seed=0, observation_size=3, action_size=2):
     torch.manual_seed(seed)
     return SacAgent(observation_size, action_size, config, torch.Generator().manual_seed(seed))
-
-
-def random_batch(seed=0, rows=32):
-    generator = torch.Generator().manual_seed(seed)
-
-    def rand(*shape):
-        return torch.rand(rows, *shape, generator=generator)
-
-    done = (rand() < 0.2).float()
-    return Batch(rand(3), 2 * rand(2) - 1, done, rand(3), 0.9 * (1 - done))
 
 
 def constant_critic(critic, *probabilities):

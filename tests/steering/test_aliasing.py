@@ -9,6 +9,7 @@ from expertgen.errors import FileError, UsageError
 from expertgen.rl.replay import Batch
 from expertgen.rl.sac import SacConfig
 from expertgen.steering.aliasing import AliasingAgent, AliasingConfig
+from tests.rl.batches import random_batch
 
 SMALL = AliasingConfig(SacConfig(width=16, depth=2))
 
@@ -18,16 +19,6 @@ def make_agent(config=SMALL, seed=0, generate=lambda seen, action: action[:, :2]
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     return AliasingAgent(3, 4, 2, config, generate, lambda normal: normal.clamp(-1, 1), generator)
-
-
-def random_batch(seed=0, rows=32):
-    generator = torch.Generator().manual_seed(seed)
-
-    def rand(*shape):
-        return torch.rand(rows, *shape, generator=generator)
-
-    done = (rand() < 0.2).float()
-    return Batch(rand(3), 2 * rand(2) - 1, done, rand(3), 0.9 * (1 - done))
 
 
 def answer(critic, *probabilities):
