@@ -113,3 +113,10 @@ def test_inputs_are_told_apart_that_bfloat16_does_not_tell_apart(monkeypatch):
     critic = CriticEnsemble(2, 3, 1, 16, 2)
     one, other = (critic(torch.full((1, 3), x), torch.zeros(1, 1)) for x in (1.0, 1.003))
     assert not torch.equal(one, other)
+
+
+@torch.no_grad()
+def test_an_actor_acts_at_its_mode_or_at_a_sample():
+    actor, observation, normal = spread_actor(), torch.randn(20, 5), torch.randn(20, 3)
+    torch.testing.assert_close(actor.act(observation), actor(observation)[0].tanh())
+    torch.testing.assert_close(actor.act(observation, normal), actor.sample(observation, normal)[0])

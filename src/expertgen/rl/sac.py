@@ -98,13 +98,6 @@ class SacAgent:
         )
 
     @torch.inference_mode()
-    def act(
-        self, observation: Float[Tensor, "batch observation"], deterministic: bool = False
-    ) -> Float[Tensor, "batch action"]:
-        """The moving average's action: the mode of its Gaussian through tanh, or a sample."""
-        return self.average_actor.act(observation, None if deterministic else self._normal(len(observation)))
-
-    @torch.inference_mode()
     def explore(self, observation: Float[Tensor, "batch observation"]) -> Float[Tensor, "batch action"]:
         """A sample of the raw actor, for collecting data."""
         return self.actor.act(observation, self._normal(len(observation)))
@@ -153,13 +146,6 @@ class SacAgent:
             "entropy": entropy / self.action_size,
             "temperature": temperature,
         }
-
-    def value(
-        self, observation: Float[Tensor, "batch observation"], action: Float[Tensor, "batch action"]
-    ) -> Float[Tensor, " batch"]:
-        """Estimated discounted probability of success: the mean critic's."""
-        with torch.inference_mode():
-            return self.critic(observation, action).mean(dim=0).sigmoid()
 
     def state(self) -> dict[str, Tensor]:
         """Everything that learning continues from, as named tensors."""
