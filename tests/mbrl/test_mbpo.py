@@ -123,6 +123,22 @@ def test_the_discount_may_rise_late(tmp_path, monkeypatch):
     assert seen == pytest.approx([0.9] * early + [0.95] * 2 * early)
 
 
+def test_the_agent_of_the_best_evaluation_is_kept(tmp_path, monkeypatch):
+    returns, states = iter([1.0, 3.0, 2.0]), []
+
+    def scripted(env, actor, seed, device):
+        states.append({name: tensor.clone() for name, tensor in actor.state().items()})
+        return torch.tensor([next(returns, 0.0)] * 2), torch.ones(2)
+
+    monkeypatch.setattr("expertgen.mbrl.mbpo.play_returns", scripted)
+    mbpo = replace(TINY.mbpo, env_steps=160, exploration_steps=100, epoch_steps=20, keep_best=True)
+    run(tmp_path, mbpo=mbpo)
+    kept, _ = load_checkpoint(tmp_path / "agent.safetensors", "mbrl-agent", 1)
+    assert all(torch.equal(kept[name], tensor) for name, tensor in states[1].items())
+    assert not all(torch.equal(kept[name], tensor) for name, tensor in states[2].items())
+    assert not (tmp_path / "best.safetensors").exists()
+
+
 @pytest.mark.parametrize("part", ["agent", "model"])
 def test_a_loss_that_is_not_finite_stops_with_the_batch(tmp_path, monkeypatch, part):
     if part == "agent":

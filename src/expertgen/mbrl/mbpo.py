@@ -83,6 +83,8 @@ class MbpoConfig:
     """Steps in the environment from which the late discount holds."""
     evaluation_episodes: int = 10
     """Episodes of the evaluation at the end of each epoch."""
+    keep_best: bool = False
+    """The run's agent is the one of the best evaluation, not the last."""
     weight_model: bool = True
     """Weights count in the model's training."""
     weight_starts: bool = True
@@ -155,7 +157,8 @@ def mbpo(
         learner: the model, and how its data are weighted.
         config: options.
         seed: the run's seed.
-        folder: the stage's folder; until the end it holds `state.safetensors`.
+        folder: the stage's folder; until the end it holds `state.safetensors`, and with `keep_best` the
+            best agent so far.
         actor: acts in the environment instead of the agent: a planner that trusts its value.
         objective: what the model minimises from the second epoch on; its own loss by default, and before.
         tensorboard: also write TensorBoard event files.
@@ -177,7 +180,11 @@ def mbpo(
     while run.env_steps < config.env_steps:
         yield from run.epoch(writer) if run.segments else run.explore()
         run.save(writer.rows)
-    save_checkpoint(result, "mbrl-agent", 1, agent.state(), {"task": task.id})
+    if config.keep_best:
+        run.best_path.replace(result)
+        agent.load_state(load_checkpoint(result, "mbrl-agent", 1)[0], result)
+    else:
+        run.save_agent(result)
     state.unlink()
     return agent
 
@@ -203,6 +210,7 @@ class _Run:
         self.segments = self.env_steps = self.updates = self.rows = 0
         self.seconds = 0.0
         self.last_return: float | None = None
+        self.best_return: float | None = None
         if (folder / "state.safetensors").exists():
             self._load()
 
@@ -252,6 +260,9 @@ class _Run:
         with closing(make_env(self.task, config.evaluation_episodes)) as env:
             returns, lengths = play_returns(env, self.actor, VALIDATION_SEED, self.device)
         self.last_return, self.seconds = float(returns.mean()), time.monotonic() - start
+        if config.keep_best and (self.best_return is None or self.last_return > self.best_return):
+            self.best_return = self.last_return
+            self.save_agent(self.best_path)
         evaluation = {"return": self.last_return, "return_deviation": float(returns.std())}
         writer.write(self._counts() | evaluation | {"episode_steps": float(lengths.mean())})
         self.segments += 1
@@ -264,6 +275,15 @@ class _Run:
         for name, part in self._parts().items():
             tensors |= with_prefix(name, part.state())
         save_checkpoint(self.folder / "state.safetensors", "mbrl-state", 1, tensors, counters)
+
+    @property
+    def best_path(self) -> Path:
+        """The agent of the best evaluation so far."""
+        return self.folder / "best.safetensors"
+
+    def save_agent(self, path: Path) -> None:
+        """Saves the agent alone."""
+        save_checkpoint(path, "mbrl-agent", 1, self.agent.state(), {"task": self.task.id})
 
     def _load(self) -> None:
         path = self.folder / "state.safetensors"
@@ -343,4 +363,4 @@ def _drawn(transitions: Transitions, shape: tuple[int, int], generator: torch.Ge
     return transitions[torch.randint(len(transitions), shape, generator=generator).to(transitions.reward.device)]
 
 
-_COUNTERS = ("segments", "env_steps", "updates", "seconds", "last_return")
+_COUNTERS = ("segments", "env_steps", "updates", "seconds", "last_return", "best_return")

@@ -38,7 +38,12 @@ TASK_PRESETS: dict[str, dict[str, Any]] = {
         _LOCOMOTION,
         {
             "agent": {"target_entropy": -1 / 3},
-            "mbpo": {"env_steps": 100_000, "rollout_schedule": (20, 150, 1, 15), "late_discount": 0.995},
+            "mbpo": {
+                "env_steps": 100_000,
+                "rollout_schedule": (20, 150, 1, 15),
+                "late_discount": 0.995,
+                "keep_best": True,
+            },
         },
     ),
     "walker2d": merged(_LOCOMOTION, {"agent": {"target_entropy": -3 / 6}}),
