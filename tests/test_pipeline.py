@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from expertgen.baselines.direct import DirectConfig
+from expertgen.baselines.ibrl import IbrlConfig
 from expertgen.baselines.residual import ResidualConfig
 from expertgen.cli import main
 from expertgen.demos.collect import CollectConfig
@@ -136,11 +137,15 @@ def test_a_run_with_students_killed_at_file_operations_ends_with_the_same_files(
     assert stages.keys() == {*STAGES, *CONTROLS}
 
 
-@pytest.mark.parametrize("method", ["residual", "direct"])
+@pytest.mark.parametrize("method", ["residual", "direct", "ibrl"])
 def test_a_baseline_takes_the_experts_place(tmp_path, method):
     config = toy_config(tmp_path / "run")
     sac = SacConfig(width=16, depth=1)
-    options = {"residual": ResidualConfig(sac=sac), "direct": DirectConfig(chunk_length=2, sac=sac)}
+    options = {
+        "residual": ResidualConfig(sac=sac),
+        "direct": DirectConfig(chunk_length=2, sac=sac),
+        "ibrl": IbrlConfig(sac=sac),
+    }
     config = replace(config, method=method, **options, steer=replace(config.steer, env_steps=1200))
     results = drain(run(config, tmp_path / "run", "expertgen run toy"))
     assert f"method {method}" in results.notes["expert"]

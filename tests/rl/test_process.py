@@ -17,7 +17,7 @@ class PlainController:
     def reset(self, ids):
         self.begun = ids.tolist()
 
-    def warm_up(self, normal):
+    def warm_up(self, normal, seen):
         return normal.clamp(-1, 1)
 
     def measures(self, action):

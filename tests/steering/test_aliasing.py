@@ -18,7 +18,7 @@ def make_agent(config=SMALL, seed=0, generate=lambda seen, action: action[:, :2]
     """Three observations, four numbers of noise, of which by default two become the chunk."""
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
-    return AliasingAgent(3, 4, 2, config, generate, lambda normal: normal.clamp(-1, 1), generator)
+    return AliasingAgent(3, 4, 2, config, generate, lambda normal, seen: normal.clamp(-1, 1), generator)
 
 
 def answer(critic, *probabilities):

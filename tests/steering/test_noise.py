@@ -75,8 +75,9 @@ def test_the_controller_decodes_what_it_was_told():
     torch.testing.assert_close(chunk[0], torch.tensor([0.5, 0.0]).expand(6, 2))
     assert controller.measures(torch.zeros(2, 2))["noise_norm"] == pytest.approx(((0.5 + 0.01) / 4) ** 0.5)
     normal = torch.tensor([[0.25, -3.0]])
-    assert controller.warm_up(normal).tolist() == [[0.5, -1.0]]
-    assert NoiseController(PlainPrior(), NoiseSpace(0.5, around_prior=True)).warm_up(normal).tolist() == [[0, 0]]
+    assert controller.warm_up(normal, normal).tolist() == [[0.5, -1.0]]
+    around = NoiseController(PlainPrior(), NoiseSpace(0.5, around_prior=True))
+    assert around.warm_up(normal, normal).tolist() == [[0, 0]]
 
 
 def test_noise_larger_than_the_chunk_is_refused():

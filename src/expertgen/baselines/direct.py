@@ -60,7 +60,9 @@ class DirectController:
     def reset(self, ids: np.ndarray) -> None:
         """Nothing is remembered between decisions."""
 
-    def warm_up(self, normal: Float[Tensor, "batch decided"]) -> Float[Tensor, "batch decided"]:
+    def warm_up(
+        self, normal: Float[Tensor, "batch decided"], seen: Float[Tensor, "batch seen"]
+    ) -> Float[Tensor, "batch decided"]:
         """Uniform actions."""
         return torch.erf(normal / 2**0.5)
 

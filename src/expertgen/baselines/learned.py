@@ -6,9 +6,11 @@ from collections.abc import Generator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from expertgen.baselines.direct import DirectConfig, DirectController
+from expertgen.baselines.ibrl import ChoosingActor, IbrlAgent, IbrlConfig, IbrlController
 from expertgen.baselines.residual import ResidualConfig, ResidualController
 from expertgen.demos.store import DemoSet
 from expertgen.errors import FileError, UsageError
@@ -16,7 +18,7 @@ from expertgen.prior.prior import DiffusionPrior
 from expertgen.rl.demonstrations import demo_decisions, replay_of
 from expertgen.rl.learner import Learner, Mode
 from expertgen.rl.loop import LoopConfig, learn
-from expertgen.rl.networks import Actor, TanhGaussianActor
+from expertgen.rl.networks import Actor, CriticEnsemble, TanhGaussianActor
 from expertgen.rl.process import ControlledPolicy, Controller
 from expertgen.rl.replay import Replay
 from expertgen.rl.sac import SacAgent
@@ -28,7 +30,10 @@ from expertgen.tasks.spec import TaskSpec
 
 KIND, VERSION = "baseline", 1
 
-Options = ResidualConfig | DirectConfig
+Options = ResidualConfig | DirectConfig | IbrlConfig
+
+CONFIGS: dict[str, type[Options]] = {"residual": ResidualConfig, "direct": DirectConfig, "ibrl": IbrlConfig}
+"""Method → its options."""
 
 
 def make_controller(
@@ -42,9 +47,13 @@ def make_controller(
         generator: source of the prior's noise, where it acts (CPU).
         device: torch device.
     """
-    if isinstance(options, ResidualConfig):
-        return ResidualController(prior, options.scale, generator, device)
-    return DirectController(prior, options.chunk_length, device)
+    match options:
+        case ResidualConfig():
+            return ResidualController(prior, options.scale, generator, device)
+        case DirectConfig():
+            return DirectController(prior, options.chunk_length, device)
+        case IbrlConfig():
+            return IbrlController(prior, generator, device)
 
 
 @dataclass
@@ -83,7 +92,7 @@ class LearnedBaseline:
         tensors = with_prefix("actor", self.actor.state_dict()) | with_prefix("prior", self.prior.state())
         meta = {
             "prior": self.prior.description(),
-            "method": "residual" if isinstance(self.options, ResidualConfig) else "direct",
+            "method": _name(self.options),
             "options": asdict(self.options),
             "mode": self.mode,
             "validated": self.validated,
@@ -100,7 +109,7 @@ class LearnedBaseline:
         tensors, meta = load_checkpoint(path, KIND, VERSION)
         try:
             prior = DiffusionPrior.from_state(meta["prior"], without_prefix("prior", tensors), path)
-            options = overlay({"residual": ResidualConfig, "direct": DirectConfig}[meta["method"]](), meta["options"])
+            options = overlay(CONFIGS[meta["method"]](), meta["options"])
             mode, validated = meta["mode"], meta["validated"]
         except (KeyError, TypeError, UsageError) as error:
             raise FileError(f"{path}: its description does not fit this version ({error}); learn it again") from None
@@ -143,12 +152,11 @@ def learn_baseline(
         prior.to(device)
         learner = _learner(prior, options, seed, device)
         if isinstance(options, ResidualConfig):
-            demo_share, updates = 0.0, options.updates_per_step
+            config = config.loop(demo_share=0.0, updates_per_decision=options.updates_per_step)
         else:
-            demo_share, updates = options.demo_share, options.updates_per_decision
-            if demo_share:
-                learner = replace(learner, demos=_demo_replay(prior, options.chunk_length, demos, device))
-        config = config.loop(demo_share=demo_share, updates_per_decision=updates)
+            config = config.loop(demo_share=options.demo_share, updates_per_decision=options.updates_per_decision)
+        if config.demo_share:
+            learner = replace(learner, demos=_demo_replay(prior, options, demos, seed, device))
         yield from learn(task, learner, config, seed, folder, "baseline", device, tensorboard)
         (folder / "best.safetensors").replace(result)
     (folder / "state.safetensors").unlink(missing_ok=True)
@@ -166,7 +174,10 @@ def _learner(prior: DiffusionPrior, options: Options, seed: int, device: str) ->
 
     sizes = make_controller(options, prior, torch.Generator())
     with seeded_weights(seed, "baseline", "weights"):
-        agent = SacAgent(sizes.observation_size, sizes.action_size, options.sac, torch.Generator(device))
+        if isinstance(options, IbrlConfig):
+            agent = IbrlAgent(prior.observation_size, sizes.action_size, options.sac, torch.Generator(device))
+        else:
+            agent = SacAgent(sizes.observation_size, sizes.action_size, options.sac, torch.Generator(device))
     return Learner(
         agent,
         options.sac.learning_rate,
@@ -180,15 +191,25 @@ def _learner(prior: DiffusionPrior, options: Options, seed: int, device: str) ->
     )
 
 
-def _demo_replay(prior: DiffusionPrior, chunk_length: int, demos: DemoSet | None, device: str) -> Replay:
+def _demo_replay(prior: DiffusionPrior, options: Options, demos: DemoSet | None, seed: int, device: str) -> Replay:
     """Chunks of the demonstrations that succeeded, as experience."""
     if demos is None:
-        raise UsageError("direct.demo_share needs demonstrations; give some, or set it to 0")
-    decisions = demo_decisions(demos, chunk_length)
-    seen, chunk = prior.normalize(decisions.observation.to(device)), decisions.chunk.flatten(1).to(device)
-    return replay_of(seen, chunk, decisions.last)
+        raise UsageError(f"{_name(options)}.demo_share needs demonstrations; give some, or set it to 0")
+    controller = make_controller(options, prior, torch_generator(seed, "baseline", "demos"), device)
+    decisions = demo_decisions(demos, controller.chunk_length)
+    seen = controller.observe(decisions.observation.numpy(), np.arange(len(decisions.last)))
+    return replay_of(seen, decisions.chunk.flatten(1).to(device), decisions.last)
 
 
 def _make_actor(options: Options, prior: DiffusionPrior) -> Actor:
-    sizes = make_controller(options, prior, torch.Generator())
-    return TanhGaussianActor(sizes.observation_size, sizes.action_size, options.sac.width, options.sac.depth)
+    sizes, network = make_controller(options, prior, torch.Generator()), (options.sac.width, options.sac.depth)
+    if isinstance(options, IbrlConfig):
+        parts = (prior.observation_size, sizes.action_size, *network)
+        critic = CriticEnsemble(options.sac.critics, *parts)
+        return ChoosingActor(sizes.action_size, TanhGaussianActor(*parts), critic)
+    return TanhGaussianActor(sizes.observation_size, sizes.action_size, *network)
+
+
+def _name(options: Options) -> str:
+    """The method that these are the options of."""
+    return next(name for name, kind in CONFIGS.items() if isinstance(options, kind))

@@ -80,7 +80,9 @@ class ResidualController:
         self._grow(int(ids.max(initial=-1)) + 1)
         self._next[torch.as_tensor(ids)] = self.prior.noise_shape[0]
 
-    def warm_up(self, normal: Float[Tensor, "batch decided"]) -> Float[Tensor, "batch decided"]:
+    def warm_up(
+        self, normal: Float[Tensor, "batch decided"], seen: Float[Tensor, "batch seen"]
+    ) -> Float[Tensor, "batch decided"]:
         """No correction: the prior's own behaviour."""
         return torch.zeros_like(normal)
 

@@ -36,7 +36,7 @@ from expertgen.runs.metrics import read_metrics
 from expertgen.runs.progress import StageProgress, timed
 from expertgen.runs.seeding import torch_generator
 from expertgen.steering.expert import Expert
-from expertgen.steering.steer import steer
+from expertgen.steering.steer import SteerConfig, steer
 from expertgen.tasks.registry import get_task, make_env
 
 STUDENT_NOTES = {"teacher": "the expert in the students' simulator, on the students' episodes"}
@@ -182,10 +182,10 @@ class _Pipeline:
     def _make_expert(self, prior: DiffusionPrior) -> Generator[StageProgress, None, Expert | LearnedBaseline]:
         config, folder = self.config, self.folder / "expert"
         rest, demos = (config.seed, folder, config.device, config.tensorboard), demos_of(self.folder)
-        if config.method == "steer":
-            work, what = steer(self.task, prior, config.steer, *rest, demos=demos), "noise"
+        options = config.method_options
+        if isinstance(options, SteerConfig):
+            work, what = steer(self.task, prior, options, *rest, demos=demos), "noise"
         else:
-            options = config.residual if config.method == "residual" else config.direct
             work, what = learn_baseline(self.task, prior, options, config.steer, *rest, demos=demos), "actions"
         expert, _ = yield from timed(work, folder / "seconds.json")
         last = read_metrics(folder)[-1]

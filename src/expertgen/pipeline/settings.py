@@ -10,6 +10,8 @@ import torch
 import tyro
 
 from expertgen.baselines.direct import DirectConfig
+from expertgen.baselines.ibrl import IbrlConfig
+from expertgen.baselines.learned import Options as BaselineOptions
 from expertgen.baselines.residual import ResidualConfig
 from expertgen.demos.collect import CollectConfig
 from expertgen.demos.scripted import default_imperfections
@@ -21,7 +23,7 @@ from expertgen.steering.steer import SteerConfig
 from expertgen.tasks.registry import get_task
 from expertgen.vision.rig import select_cameras
 
-Method = Literal["steer", "residual", "direct"]
+Method = Literal["steer", "residual", "direct", "ibrl"]
 
 Stage = Literal["demos", "prior", "expert", "student"]
 
@@ -66,7 +68,7 @@ class RunConfig:
     expert_file: Path | None = None
     """A steered expert to use instead of steering one."""
     method: Method = "steer"
-    """What makes an expert: steering, or a baseline that corrects the prior's actions or learns actions directly."""
+    """What makes an expert: steering, or a baseline."""
     tensorboard: bool = False
     """Write TensorBoard event files, too (extra `tensorboard`)."""
     demos: CollectConfig = field(default_factory=CollectConfig)
@@ -79,6 +81,8 @@ class RunConfig:
     """The baseline `residual`."""
     direct: DirectConfig = field(default_factory=DirectConfig)
     """The baseline `direct`."""
+    ibrl: IbrlConfig = field(default_factory=IbrlConfig)
+    """The baseline `ibrl`."""
     distill: DistillConfig = field(default_factory=DistillConfig)
     """Distilling the expert."""
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
@@ -90,8 +94,7 @@ class RunConfig:
         task = get_task(self.task)
         if (chunk := self.prior.chunk_length) > task.horizon:
             raise UsageError(f"prior.chunk_length ({chunk}) exceeds the horizon of {task.id!r} ({task.horizon} steps)")
-        shares = {"steer": self.steer.demo_share, "residual": 0.0, "direct": self.direct.demo_share}
-        if shares[self.method] and self.prior_file is not None and self.demos_file is None:
+        if getattr(self.method_options, "demo_share", 0) and self.prior_file is not None and self.demos_file is None:
             raise UsageError(f"{self.method}.demo_share needs demonstrations beside prior_file; give demos_file, too")
         if self.method != "steer" and ((self.until == "student" and task.cameras) or self.expert_file is not None):
             raise UsageError(f"method {self.method!r} makes no expert to distil; choose until expert, or method steer")
@@ -123,6 +126,11 @@ class RunConfig:
             path = getattr(self, name)
             if path is not None and not path.is_file():
                 raise FileError(f"{name}: {path} does not exist")
+
+    @property
+    def method_options(self) -> SteerConfig | BaselineOptions:
+        """Options of the method that makes the expert."""
+        return getattr(self, self.method)
 
 
 def check_seed(name: str, seed: int) -> None:

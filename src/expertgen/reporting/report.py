@@ -20,6 +20,7 @@ _HEALTH = (
     ("noise_norm", "Noise norm"),
     ("residual_norm", "Norm of the corrections"),
     ("action_norm", "Norm of the actions"),
+    ("prior_share", "Share of the prior's chunks"),
     ("q", "Q"),
     ("td_error", "TD error"),
     ("entropy", "Entropy per dimension"),

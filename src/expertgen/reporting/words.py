@@ -72,6 +72,12 @@ METHODS = {
         "RL on the actions",
         "Actions are learned, from success alone; the prior has no part in it.",
     ),
+    "ibrl": MethodWords(
+        "chunks of the frozen prior or of RL, as critics choose",
+        "Choosing between the chunks of a frozen diffusion prior and those of RL",
+        "the choice between prior and RL",
+        "The prior stays frozen; chunks of another policy are learned, from success alone, and when to prefer them.",
+    ),
 }
 """Method → its words."""
 

@@ -267,7 +267,7 @@ class _Run:
         if share == 1:
             return agent.explore(process.seen)
         normal = torch.randn(envs, agent.action_size, generator=agent.generator, device=self.device)
-        familiar = process.controller.warm_up(normal)
+        familiar = process.controller.warm_up(normal, process.seen)
         if share == 0:
             return familiar
         decides = torch.rand(envs, 1, generator=agent.generator, device=self.device) < share

@@ -40,8 +40,10 @@ class Controller(Protocol):
         """New episodes begin in the environments `ids`: forget what belongs to the old ones."""
         ...
 
-    def warm_up(self, normal: Float[Tensor, "batch decided"]) -> Float[Tensor, "batch decided"]:
-        """Turns standard normal numbers into actions of the behaviour that learning begins from."""
+    def warm_up(
+        self, normal: Float[Tensor, "batch decided"], seen: Float[Tensor, "batch seen"]
+    ) -> Float[Tensor, "batch decided"]:
+        """Turns standard normal numbers, and what is seen, into actions of the behaviour that learning begins from."""
         ...
 
     def measures(self, action: Float[Tensor, "batch decided"]) -> dict[str, float]:

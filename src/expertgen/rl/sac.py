@@ -102,12 +102,18 @@ class SacAgent:
         """A sample of the raw actor, for collecting data."""
         return self.actor.act(observation, self._normal(len(observation)))
 
-    def update(self, batch: Batch, learning_rate: float | None = None) -> dict[str, Tensor]:
+    def update(
+        self,
+        batch: Batch,
+        learning_rate: float | None = None,
+        next_action: Float[Tensor, "batch action"] | None = None,
+    ) -> dict[str, Tensor]:
         """One gradient step of critics, actor and temperature.
 
         Args:
             batch: transitions.
             learning_rate: Adam's learning rate from now on, for a schedule; by default it stays as it is.
+            next_action: a' of the target; by default a sample of the actor.
 
         Returns:
             health metrics as detached scalars: `critic_loss`, `actor_loss`, `q` (mean probability on the batch),
@@ -115,7 +121,8 @@ class SacAgent:
         """
         # Critic: cross-entropy against the n-step probability of success.
         with torch.no_grad():
-            next_action, _ = self.actor.sample(batch.next_observation, self._normal(len(batch.reward)))
+            if next_action is None:
+                next_action, _ = self.actor.sample(batch.next_observation, self._normal(len(batch.reward)))
             next_value = self.target_critic(batch.next_observation, next_action).amin(dim=0).sigmoid()
             target = batch.reward + batch.discount * next_value
         logits = self.critic(batch.observation, batch.action)

@@ -55,7 +55,7 @@ class AliasingAgent:
         chunk_size: H · A, numbers of a chunk.
         config: options.
         generate: what the agent sees `[B, D]` and its action `[B, A']` → the chunk `[B, H · A]`; not differentiated.
-        draw: standard normal numbers `[B, A']` → actions that are drawn from for distillation.
+        draw: standard normal numbers `[B, A']` and what the agent sees → actions for distillation.
         generator: source of every random number the agent draws (its device is the agent's).
     """
 
@@ -66,7 +66,7 @@ class AliasingAgent:
         chunk_size: int,
         config: AliasingConfig,
         generate: Callable[[Tensor, Tensor], Tensor],
-        draw: Callable[[Tensor], Tensor],
+        draw: Callable[[Tensor, Tensor], Tensor],
         generator: torch.Generator,
     ) -> None:
         self.config = config
@@ -133,7 +133,7 @@ class AliasingAgent:
 
     def _distill(self, observation: Tensor) -> dict[str, Tensor]:
         with torch.no_grad():
-            action = self.draw(self._normal(len(observation)))
+            action = self.draw(self._normal(len(observation)), observation)
             wanted = self.chunk_critic(observation, self.generate(observation, action))
         difference = self.noise_critic(observation, action) - wanted
         differentiate(difference.square().mean(), self.noise_critic)

@@ -107,7 +107,9 @@ class NoiseController:
     def reset(self, ids: np.ndarray) -> None:
         """Nothing is remembered between decisions."""
 
-    def warm_up(self, normal: Float[Tensor, "batch decided"]) -> Float[Tensor, "batch decided"]:
+    def warm_up(
+        self, normal: Float[Tensor, "batch decided"], seen: Float[Tensor, "batch seen"]
+    ) -> Float[Tensor, "batch decided"]:
         """The prior's own behaviour: N(0, I) noise, clipped to the bound, or no step away from it."""
         return torch.zeros_like(normal) if self.space.around_prior else (normal / self.space.bound).clamp(-1, 1)
 
