@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from expertgen.baselines.direct import DirectConfig
+from expertgen.baselines.dppo import DppoConfig
 from expertgen.baselines.ibrl import IbrlConfig
 from expertgen.baselines.residual import ResidualConfig
 from expertgen.cli import main
@@ -137,7 +138,7 @@ def test_a_run_with_students_killed_at_file_operations_ends_with_the_same_files(
     assert stages.keys() == {*STAGES, *CONTROLS}
 
 
-@pytest.mark.parametrize("method", ["residual", "direct", "ibrl"])
+@pytest.mark.parametrize("method", ["residual", "direct", "ibrl", "self-imitation", "dppo"])
 def test_a_baseline_takes_the_experts_place(tmp_path, method):
     config = toy_config(tmp_path / "run")
     sac = SacConfig(width=16, depth=1)
@@ -145,6 +146,7 @@ def test_a_baseline_takes_the_experts_place(tmp_path, method):
         "residual": ResidualConfig(sac=sac),
         "direct": DirectConfig(chunk_length=2, sac=sac),
         "ibrl": IbrlConfig(sac=sac),
+        "dppo": DppoConfig(width=16, depth=1, rounds=4),
     }
     config = replace(config, method=method, **options, steer=replace(config.steer, env_steps=1200))
     results = drain(run(config, tmp_path / "run", "expertgen run toy"))

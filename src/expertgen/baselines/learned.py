@@ -1,43 +1,34 @@
-"""Baselines that learn in the loop of steering: what differs is the meaning of the action, and what is kept."""
+"""What is kept of baselines that learn an actor beside the frozen prior: what differs is the meaning of its actions."""
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from expertgen.baselines.direct import DirectConfig, DirectController
-from expertgen.baselines.ibrl import ChoosingActor, IbrlAgent, IbrlConfig, IbrlController
+from expertgen.baselines.ibrl import ChoosingActor, IbrlConfig, IbrlController
 from expertgen.baselines.residual import ResidualConfig, ResidualController
-from expertgen.demos.store import DemoSet
 from expertgen.errors import FileError, UsageError
 from expertgen.prior.prior import DiffusionPrior
-from expertgen.rl.demonstrations import demo_decisions, replay_of
-from expertgen.rl.learner import Learner, Mode
-from expertgen.rl.loop import LoopConfig, learn
+from expertgen.rl.learner import Mode
 from expertgen.rl.networks import Actor, CriticEnsemble, TanhGaussianActor
 from expertgen.rl.process import ControlledPolicy, Controller
-from expertgen.rl.replay import Replay
-from expertgen.rl.sac import SacAgent
 from expertgen.runs.checkpoint import load_checkpoint, load_module, save_checkpoint, with_prefix, without_prefix
 from expertgen.runs.config import overlay
-from expertgen.runs.progress import StageProgress
-from expertgen.runs.seeding import seeded_weights, torch_generator
-from expertgen.tasks.spec import TaskSpec
+from expertgen.runs.seeding import torch_generator
 
 KIND, VERSION = "baseline", 1
 
-Options = ResidualConfig | DirectConfig | IbrlConfig
+ActorOptions = ResidualConfig | DirectConfig | IbrlConfig
 
-CONFIGS: dict[str, type[Options]] = {"residual": ResidualConfig, "direct": DirectConfig, "ibrl": IbrlConfig}
+CONFIGS: dict[str, type[ActorOptions]] = {"residual": ResidualConfig, "direct": DirectConfig, "ibrl": IbrlConfig}
 """Method → its options."""
 
 
 def make_controller(
-    options: Options, prior: DiffusionPrior, generator: torch.Generator, device: str | torch.device = "cpu"
+    options: ActorOptions, prior: DiffusionPrior, generator: torch.Generator, device: str | torch.device = "cpu"
 ) -> Controller:
     """What the actions of a baseline mean.
 
@@ -70,7 +61,7 @@ class LearnedBaseline:
 
     prior: DiffusionPrior
     actor: Actor
-    options: Options
+    options: ActorOptions
     mode: Mode
     validated: float
 
@@ -92,7 +83,7 @@ class LearnedBaseline:
         tensors = with_prefix("actor", self.actor.state_dict()) | with_prefix("prior", self.prior.state())
         meta = {
             "prior": self.prior.description(),
-            "method": _name(self.options),
+            "method": next(name for name, kind in CONFIGS.items() if isinstance(self.options, kind)),
             "options": asdict(self.options),
             "mode": self.mode,
             "validated": self.validated,
@@ -119,97 +110,10 @@ class LearnedBaseline:
         return cls(prior, actor, options, mode, validated)
 
 
-def learn_baseline(
-    task: TaskSpec,
-    prior: DiffusionPrior,
-    options: Options,
-    config: LoopConfig,
-    seed: int,
-    folder: Path,
-    device: str = "cpu",
-    tensorboard: bool = False,
-    demos: DemoSet | None = None,
-) -> Generator[StageProgress, None, LearnedBaseline]:
-    """Learns a baseline and saves the best validated one to `folder/expert.safetensors`.
-
-    Args:
-        task: the task; its own simulator is used.
-        prior: the frozen prior; it is moved to the device.
-        options: of the baseline; they say how many updates it takes and what share of its batches are demonstrations.
-        config: everything else of the loop: the budget is that of steering.
-        seed: the run's seed.
-        folder: the stage's folder.
-        device: torch device.
-        tensorboard: also write TensorBoard event files.
-        demos: the demonstrations, where the baseline wants them.
-
-    Raises:
-        TrainingError: if a loss is not finite; the batch is dumped to `folder/bad_batch.safetensors`.
-        UsageError: if demonstrations are wanted and none is given, or none succeeds.
-    """
-    result = folder / "expert.safetensors"
-    if not result.exists():
-        prior.to(device)
-        learner = _learner(prior, options, seed, device)
-        if isinstance(options, ResidualConfig):
-            config = config.loop(demo_share=0.0, updates_per_decision=options.updates_per_step)
-        else:
-            config = config.loop(demo_share=options.demo_share, updates_per_decision=options.updates_per_decision)
-        if config.demo_share:
-            learner = replace(learner, demos=_demo_replay(prior, options, demos, seed, device))
-        yield from learn(task, learner, config, seed, folder, "baseline", device, tensorboard)
-        (folder / "best.safetensors").replace(result)
-    (folder / "state.safetensors").unlink(missing_ok=True)
-    return LearnedBaseline.load(result).to(device)
-
-
-def _learner(prior: DiffusionPrior, options: Options, seed: int, device: str) -> Learner:
-    """Soft actor-critic on the baseline's actions."""
-
-    def controller(generator: torch.Generator) -> Controller:
-        return make_controller(options, prior, generator, device)
-
-    def solution(actor: Actor, mode: Mode) -> LearnedBaseline:
-        return LearnedBaseline(prior, actor, options, mode, validated=0.0)
-
-    sizes = make_controller(options, prior, torch.Generator())
-    with seeded_weights(seed, "baseline", "weights"):
-        if isinstance(options, IbrlConfig):
-            agent = IbrlAgent(prior.observation_size, sizes.action_size, options.sac, torch.Generator(device))
-        else:
-            agent = SacAgent(sizes.observation_size, sizes.action_size, options.sac, torch.Generator(device))
-    return Learner(
-        agent,
-        options.sac.learning_rate,
-        options.sac.discount,
-        n_step=options.sac.n_step,
-        rounds=0,
-        controller=controller,
-        modes=("mean", "sampled"),
-        solution=solution,
-        progressive_env_steps=options.progressive_env_steps if isinstance(options, ResidualConfig) else 0,
-    )
-
-
-def _demo_replay(prior: DiffusionPrior, options: Options, demos: DemoSet | None, seed: int, device: str) -> Replay:
-    """Chunks of the demonstrations that succeeded, as experience."""
-    if demos is None:
-        raise UsageError(f"{_name(options)}.demo_share needs demonstrations; give some, or set it to 0")
-    controller = make_controller(options, prior, torch_generator(seed, "baseline", "demos"), device)
-    decisions = demo_decisions(demos, controller.chunk_length)
-    seen = controller.observe(decisions.observation.numpy(), np.arange(len(decisions.last)))
-    return replay_of(seen, decisions.chunk.flatten(1).to(device), decisions.last)
-
-
-def _make_actor(options: Options, prior: DiffusionPrior) -> Actor:
+def _make_actor(options: ActorOptions, prior: DiffusionPrior) -> Actor:
     sizes, network = make_controller(options, prior, torch.Generator()), (options.sac.width, options.sac.depth)
     if isinstance(options, IbrlConfig):
         parts = (prior.observation_size, sizes.action_size, *network)
         critic = CriticEnsemble(options.sac.critics, *parts)
         return ChoosingActor(sizes.action_size, TanhGaussianActor(*parts), critic)
     return TanhGaussianActor(sizes.observation_size, sizes.action_size, *network)
-
-
-def _name(options: Options) -> str:
-    """The method that these are the options of."""
-    return next(name for name, kind in CONFIGS.items() if isinstance(options, kind))

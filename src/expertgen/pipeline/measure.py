@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from expertgen.baselines.learned import LearnedBaseline
+from expertgen.baselines.learn import load_baseline
 from expertgen.demos.store import DemoSet
 from expertgen.distillation.student import Student, StudentPolicy, make_student_env
 from expertgen.evaluation.evaluate import Evaluation, save_episodes, summarize
@@ -28,6 +28,7 @@ from expertgen.runs.machine import PeakMemory, available_cores, package_versions
 from expertgen.runs.progress import StageProgress
 from expertgen.runs.seeding import torch_generator
 from expertgen.steering.expert import Expert, ExpertPolicy
+from expertgen.steering.steer import SteerConfig
 from expertgen.tasks.environment import TaskEnv
 from expertgen.tasks.metaworld import MetaWorldEnv
 from expertgen.tasks.registry import get_task, make_env
@@ -98,8 +99,9 @@ def saved_policies(folder: Path, config: RunConfig, env: TaskEnv) -> dict[str, P
             noise = load_checkpoint(path, "constant-noise", 1)[0]["noise"]
             policies["constant_noise"] = PriorPolicy(prior, noise=noise, device=device)
     if (path := folder / "expert" / "expert.safetensors").exists():
-        kind = Expert if config.method == "steer" else LearnedBaseline
-        policies["expert"] = kind.load(path).to(config.device).policy(config.seed)
+        options = config.method_options
+        expert = Expert.load(path) if isinstance(options, SteerConfig) else load_baseline(path, options)
+        policies["expert"] = expert.to(config.device).policy(config.seed)
     for name in ("student", "bc_student", "blind_student"):
         if isinstance(env, MetaWorldEnv) and (path := folder / name / "student.safetensors").exists():
             policies[name] = StudentPolicy(Student.load(path).to(config.device), env, seed=config.seed)

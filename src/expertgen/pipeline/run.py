@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from expertgen.baselines.learned import LearnedBaseline, learn_baseline
+from expertgen.baselines.learn import Baseline, learn_baseline
 from expertgen.demos.describe import describe
 from expertgen.demos.store import DemoSet
 from expertgen.distillation.student import make_student_env
@@ -179,7 +179,7 @@ class _Pipeline:
         policy = PriorPolicy(prior, noise=noise, device=config.device)
         return (yield from self._measure("constant_noise", policy, seconds, note=f"the best of {candidates}"))
 
-    def _make_expert(self, prior: DiffusionPrior) -> Generator[StageProgress, None, Expert | LearnedBaseline]:
+    def _make_expert(self, prior: DiffusionPrior) -> Generator[StageProgress, None, Expert | Baseline]:
         config, folder = self.config, self.folder / "expert"
         rest, demos = (config.seed, folder, config.device, config.tensorboard), demos_of(self.folder)
         options = config.method_options

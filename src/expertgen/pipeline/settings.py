@@ -10,9 +10,11 @@ import torch
 import tyro
 
 from expertgen.baselines.direct import DirectConfig
+from expertgen.baselines.dppo import DppoConfig
 from expertgen.baselines.ibrl import IbrlConfig
-from expertgen.baselines.learned import Options as BaselineOptions
+from expertgen.baselines.learn import Options as BaselineOptions
 from expertgen.baselines.residual import ResidualConfig
+from expertgen.baselines.self_imitation import SelfImitationConfig
 from expertgen.demos.collect import CollectConfig
 from expertgen.demos.scripted import default_imperfections
 from expertgen.distillation.dagger import DistillConfig
@@ -23,7 +25,7 @@ from expertgen.steering.steer import SteerConfig
 from expertgen.tasks.registry import get_task
 from expertgen.vision.rig import select_cameras
 
-Method = Literal["steer", "residual", "direct", "ibrl"]
+Method = Literal["steer", "residual", "direct", "ibrl", "self-imitation", "dppo"]
 
 Stage = Literal["demos", "prior", "expert", "student"]
 
@@ -83,6 +85,10 @@ class RunConfig:
     """The baseline `direct`."""
     ibrl: IbrlConfig = field(default_factory=IbrlConfig)
     """The baseline `ibrl`."""
+    self_imitation: SelfImitationConfig = field(default_factory=SelfImitationConfig)
+    """The baseline `self-imitation`."""
+    dppo: DppoConfig = field(default_factory=DppoConfig)
+    """The baseline `dppo`."""
     distill: DistillConfig = field(default_factory=DistillConfig)
     """Distilling the expert."""
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
@@ -95,7 +101,9 @@ class RunConfig:
         if (chunk := self.prior.chunk_length) > task.horizon:
             raise UsageError(f"prior.chunk_length ({chunk}) exceeds the horizon of {task.id!r} ({task.horizon} steps)")
         if getattr(self.method_options, "demo_share", 0) and self.prior_file is not None and self.demos_file is None:
-            raise UsageError(f"{self.method}.demo_share needs demonstrations beside prior_file; give demos_file, too")
+            raise UsageError(
+                f"{self.method_group}.demo_share needs demonstrations beside prior_file; give demos_file, too"
+            )
         if self.method != "steer" and ((self.until == "student" and task.cameras) or self.expert_file is not None):
             raise UsageError(f"method {self.method!r} makes no expert to distil; choose until expert, or method steer")
         if self.method == "direct" and self.direct.chunk_length > task.horizon:
@@ -130,7 +138,12 @@ class RunConfig:
     @property
     def method_options(self) -> SteerConfig | BaselineOptions:
         """Options of the method that makes the expert."""
-        return getattr(self, self.method)
+        return getattr(self, self.method_group)
+
+    @property
+    def method_group(self) -> str:
+        """Where those options are."""
+        return self.method.replace("-", "_")
 
 
 def check_seed(name: str, seed: int) -> None:

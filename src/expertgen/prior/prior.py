@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -133,6 +134,12 @@ class DiffusionPrior:
     ) -> Float[Tensor, "batch horizon action"]:
         """`decode` for observations as `normalize` gives them; gradients of the noise flow through it."""
         return ddim_sample(self.network, self.alpha_bar, self.timesteps, observation, noise)
+
+    def with_network(self, network: NoiseNetwork) -> DiffusionPrior:
+        """The same prior with another noise predictor of the same sizes."""
+        prior = copy.copy(self)
+        prior.network = network
+        return prior
 
     def state(self) -> dict[str, Tensor]:
         """Weights and normaliser as named tensors."""

@@ -21,6 +21,8 @@ _HEALTH = (
     ("residual_norm", "Norm of the corrections"),
     ("action_norm", "Norm of the actions"),
     ("prior_share", "Share of the prior's chunks"),
+    ("imitated", "Imitated share of a batch"),
+    ("ratio_clipped", "Clipped ratios"),
     ("q", "Q"),
     ("td_error", "TD error"),
     ("entropy", "Entropy per dimension"),

@@ -78,6 +78,18 @@ METHODS = {
         "the choice between prior and RL",
         "The prior stays frozen; chunks of another policy are learned, from success alone, and when to prefer them.",
     ),
+    "self-imitation": MethodWords(
+        "the prior, trained on what succeeded",
+        "Training a diffusion prior on its own successes",
+        "self-imitation",
+        "The prior itself is trained further, on demonstrations and episodes of its own that succeeded.",
+    ),
+    "dppo": MethodWords(
+        "the prior, its denoising fine-tuned by RL",
+        "Fine-tuning the denoising of a diffusion prior",
+        "fine-tuning",
+        "The prior itself is trained further: its denoising steps are fine-tuned by PPO, from success alone.",
+    ),
 }
 """Method → its words."""
 

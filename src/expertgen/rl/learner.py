@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from expertgen.evaluation.policy import Policy
-from expertgen.rl.networks import Actor
 from expertgen.rl.process import Controller
 from expertgen.rl.replay import Replay
 
@@ -32,7 +31,7 @@ class Agent(Protocol):
     action_size: int
 
     @property
-    def average_actor(self) -> Actor:
+    def average_actor(self) -> nn.Module:
         """What is validated and kept."""
         ...
 
@@ -99,7 +98,7 @@ class Learner:
     rounds: int
     controller: Callable[[torch.Generator], Controller]
     modes: tuple[Mode, ...]
-    solution: Callable[[Actor, Mode], Solution]
+    solution: Callable[[Any, Mode], Solution]
     remembers_chunks: bool = False
     progressive_env_steps: int = 0
     demos: Replay | None = None

@@ -232,9 +232,9 @@ class _Run:
                 episodes = yield from run_episodes(env, policy, config.validation_episodes, VALIDATION_SEED, stage)
                 solution.validated = float(np.mean([episode.success for episode in episodes]))
                 row[f"validated_{mode}"] = solution.validated
-                # A tie goes to the mean, of two means to the later; a sampled mode must be better than all before it.
+                # A tie goes to the first mode, of two to the later; another mode must be better than all before it.
                 best = self.best_success
-                if solution.validated > best or (solution.validated == best and mode == "mean"):
+                if solution.validated > best or (solution.validated == best and mode == self.learner.modes[0]):
                     self.best_success = solution.validated
                     solution.save(self.folder / "best.safetensors")
         self.solved = self.best_success >= config.stop_at

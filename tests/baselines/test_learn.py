@@ -7,9 +7,13 @@ import pytest
 import torch
 
 from expertgen.baselines.direct import DirectConfig, DirectController
+from expertgen.baselines.dppo import DppoConfig
 from expertgen.baselines.ibrl import IbrlConfig
-from expertgen.baselines.learned import KIND, VERSION, LearnedBaseline, learn_baseline
+from expertgen.baselines.learn import learn_baseline
+from expertgen.baselines.learned import KIND, VERSION, LearnedBaseline
 from expertgen.baselines.residual import ResidualConfig
+from expertgen.baselines.self_imitation import SelfImitationConfig
+from expertgen.baselines.tuned import TunedPrior
 from expertgen.errors import FileError, UsageError
 from expertgen.evaluation.rollouts import run_episodes
 from expertgen.prior.prior import DiffusionPrior, PriorPolicy
@@ -24,6 +28,16 @@ SAC = SacConfig(width=32, depth=2, learning_rate=2e-3, average_rate=0.01)
 RESIDUAL = ResidualConfig(scale=0.5, progressive_env_steps=4000, sac=replace(SAC, discount=0.99))
 DIRECT = DirectConfig(chunk_length=2, sac=replace(SAC, critics=3, discount=0.98))
 IBRL = IbrlConfig(sac=replace(SAC, critics=3))
+SELF_IMITATION = SelfImitationConfig(demo_share=0.0, discount=0.7, learning_rate=1e-3, average_rate=0.01)
+DPPO = DppoConfig(
+    width=32,
+    depth=2,
+    learning_rate=3e-4,
+    rounds=8,
+    epochs=10,
+    exploration_deviation=0.2,
+    likelihood_deviation=0.2,
+)
 LOOP = replace(STEER, stop_at=2.0)
 
 
@@ -70,7 +84,22 @@ def test_choosing_between_prior_and_rl_improves_the_prior(prior, demos, tmp_path
     assert any("prior_share" in row for row in read_metrics(tmp_path))
 
 
-@pytest.mark.parametrize("options", [RESIDUAL, DIRECT, IBRL])
+@pytest.mark.parametrize(("options", "env_steps"), [(SELF_IMITATION, 20_000), (DPPO, 60_000)])
+def test_training_the_prior_itself_improves_it_and_leaves_a_prior(prior, tmp_path, options, env_steps):
+    before = success_rate(PriorPolicy(prior, torch.Generator().manual_seed(0)))
+    weights = [parameter.clone() for parameter in prior.network.parameters()]
+    loop = replace(LOOP, env_steps=env_steps, segment_env_steps=10_000, batch_size=256, success_share=0.9)
+    learned = drain(learn_baseline(TASK, prior, options, loop, 0, tmp_path))
+    assert success_rate(learned.policy(0)) > before + 0.1
+    assert all(map(torch.equal, weights, prior.network.parameters())), "the prior that was given stays as it is"
+    again = DiffusionPrior.load(tmp_path / "expert.safetensors")
+    assert success_rate(PriorPolicy(again, torch.Generator().manual_seed(0))) > before + 0.1
+    prior.save(tmp_path / "prior.safetensors")
+    with pytest.raises(FileError, match="that no baseline has trained"):
+        TunedPrior.load(tmp_path / "prior.safetensors")
+
+
+@pytest.mark.parametrize("options", [RESIDUAL, DIRECT, IBRL, replace(SELF_IMITATION, demo_share=0.25), DPPO])
 def test_stopped_between_two_steps_it_goes_on_to_the_same_result(prior, demos, tmp_path, options):
     for _ in range(20):
         loop = learn_baseline(TASK, prior, options, TINY, 0, tmp_path / "stopped", demos=demos)
@@ -101,7 +130,7 @@ def test_a_file_that_does_not_fit_is_refused_in_one_line(prior, demos, tmp_path)
 
 
 def test_demonstrations_that_are_wanted_must_be_given(prior, tmp_path):
-    with pytest.raises(UsageError, match=r"direct\.demo_share needs demonstrations"):
+    with pytest.raises(UsageError, match=r"DirectConfig\.demo_share needs demonstrations"):
         drain(learn_baseline(TASK, prior, DIRECT, TINY, 0, tmp_path))
     drain(learn_baseline(TASK, prior, replace(DIRECT, demo_share=0.0), TINY, 0, tmp_path))
 
