@@ -58,6 +58,18 @@ REFUSED = {
         "residual.scale must lie in (0, 2], not 0.0",
     ),
     "baseline to distil": (["run", "assembly", "--method", "direct"], "method 'direct' makes no expert to distil"),
+    "no dense reward": (
+        ["steer", "adroit-door", "--method", "direct", "--direct.reward", "dense", "--direct.demo-share", "0"],
+        "task 'adroit-door' has no dense reward; set direct.reward to sparse",
+    ),
+    "dense demonstrations": (
+        ["steer", "assembly", "--method", "direct", "--direct.reward", "dense"],
+        "set direct.demo_share to 0",
+    ),
+    "no deviation": (
+        ["steer", "assembly", "--method", "dppo", "--dppo.likelihood-deviation", "0"],
+        "dppo.likelihood_deviation must be positive",
+    ),
     "long direct chunk": (
         ["steer", "assembly", "--method", "direct", "--direct.chunk-length", "300"],
         "direct.chunk_length (300) exceeds the horizon",

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from expertgen.baselines.direct import DirectConfig
 from expertgen.baselines.dppo import DppoAgent, DppoConfig
 from expertgen.baselines.ibrl import IbrlAgent, IbrlConfig
-from expertgen.baselines.learned import ActorOptions, LearnedBaseline, make_controller
+from expertgen.baselines.learned import ActorOptions, LearnedBaseline, agent_options, make_controller
 from expertgen.baselines.residual import ResidualConfig
 from expertgen.baselines.self_imitation import SelfImitationAgent, SelfImitationConfig
 from expertgen.baselines.tuned import TunedController, TunedPrior
@@ -21,12 +22,13 @@ from expertgen.errors import UsageError
 from expertgen.prior.network import NoiseNetwork
 from expertgen.prior.prior import DiffusionPrior
 from expertgen.rl.demonstrations import demo_decisions, replay_of
-from expertgen.rl.learner import Learner, Mode
+from expertgen.rl.fast_td3 import FastTd3Agent
+from expertgen.rl.learner import Learner, Mode, success_reward
 from expertgen.rl.loop import LoopConfig, learn
 from expertgen.rl.networks import Actor
 from expertgen.rl.process import Controller
 from expertgen.rl.replay import Replay
-from expertgen.rl.sac import SacAgent
+from expertgen.rl.sac import SacAgent, SacConfig
 from expertgen.runs.progress import StageProgress
 from expertgen.runs.seeding import seeded_weights, torch_generator
 from expertgen.tasks.spec import TaskSpec
@@ -105,11 +107,11 @@ def _learner(task: TaskSpec, prior: DiffusionPrior, options: Options, seed: int,
     with seeded_weights(seed, "baseline", "weights"):
         if isinstance(options, SelfImitationConfig | DppoConfig):
             return _tuning_learner(task, prior, options, device)
-        return _actor_learner(prior, options, device)
+        return _actor_learner(task, prior, options, device)
 
 
-def _actor_learner(prior: DiffusionPrior, options: ActorOptions, device: str) -> Learner:
-    """Soft actor-critic beside the frozen prior."""
+def _actor_learner(task: TaskSpec, prior: DiffusionPrior, options: ActorOptions, device: str) -> Learner:
+    """An actor beside the frozen prior."""
 
     def controller(generator: torch.Generator) -> Controller:
         return make_controller(options, prior, generator, device)
@@ -118,20 +120,24 @@ def _actor_learner(prior: DiffusionPrior, options: ActorOptions, device: str) ->
         return LearnedBaseline(prior, actor, options, mode, validated=0.0)
 
     sizes = controller(torch.Generator())
+    about = agent_options(options)
     if isinstance(options, IbrlConfig):
         agent = IbrlAgent(prior.observation_size, sizes.action_size, options.sac, torch.Generator(device))
+    elif isinstance(about, SacConfig):
+        agent = SacAgent(sizes.observation_size, sizes.action_size, about, torch.Generator(device))
     else:
-        agent = SacAgent(sizes.observation_size, sizes.action_size, options.sac, torch.Generator(device))
+        agent = FastTd3Agent(sizes.observation_size, sizes.action_size, about, torch.Generator(device))
     return Learner(
         agent,
-        options.sac.learning_rate,
-        options.sac.discount,
-        n_step=options.sac.n_step,
+        about.learning_rate,
+        about.discount,
+        n_step=about.n_step,
         rounds=0,
         controller=controller,
-        modes=("mean", "sampled"),
+        modes=("mean", "sampled") if isinstance(about, SacConfig) else ("mean",),
         solution=solution,
         progressive_env_steps=options.progressive_env_steps if isinstance(options, ResidualConfig) else 0,
+        reward=options.reward_of(task) if isinstance(options, DirectConfig) else success_reward,
     )
 
 

@@ -12,12 +12,15 @@ from expertgen.baselines.ibrl import ChoosingActor, IbrlConfig, IbrlController
 from expertgen.baselines.residual import ResidualConfig, ResidualController
 from expertgen.errors import FileError, UsageError
 from expertgen.prior.prior import DiffusionPrior
+from expertgen.rl.fast_td3 import FastTd3Config
 from expertgen.rl.learner import Mode
 from expertgen.rl.networks import Actor, CriticEnsemble, TanhGaussianActor
 from expertgen.rl.process import ControlledPolicy, Controller
+from expertgen.rl.sac import SacConfig
 from expertgen.runs.checkpoint import load_checkpoint, load_module, save_checkpoint, with_prefix, without_prefix
 from expertgen.runs.config import overlay
 from expertgen.runs.seeding import torch_generator
+from expertgen.steering.algorithms import make_actor
 
 KIND, VERSION = "baseline", 1
 
@@ -45,6 +48,11 @@ def make_controller(
             return DirectController(prior, options.chunk_length, device)
         case IbrlConfig():
             return IbrlController(prior, generator, device)
+
+
+def agent_options(options: ActorOptions) -> SacConfig | FastTd3Config:
+    """Options of the agent that a baseline learns by."""
+    return options.agent if isinstance(options, DirectConfig) else options.sac
 
 
 @dataclass
@@ -111,9 +119,9 @@ class LearnedBaseline:
 
 
 def _make_actor(options: ActorOptions, prior: DiffusionPrior) -> Actor:
-    sizes, network = make_controller(options, prior, torch.Generator()), (options.sac.width, options.sac.depth)
+    sizes = make_controller(options, prior, torch.Generator())
     if isinstance(options, IbrlConfig):
-        parts = (prior.observation_size, sizes.action_size, *network)
+        parts = (prior.observation_size, sizes.action_size, options.sac.width, options.sac.depth)
         critic = CriticEnsemble(options.sac.critics, *parts)
         return ChoosingActor(sizes.action_size, TanhGaussianActor(*parts), critic)
-    return TanhGaussianActor(sizes.observation_size, sizes.action_size, *network)
+    return make_actor(agent_options(options), sizes.observation_size, sizes.action_size)

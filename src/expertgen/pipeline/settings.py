@@ -106,9 +106,10 @@ class RunConfig:
             )
         if self.method != "steer" and ((self.until == "student" and task.cameras) or self.expert_file is not None):
             raise UsageError(f"method {self.method!r} makes no expert to distil; choose until expert, or method steer")
-        if self.method == "direct" and self.direct.chunk_length > task.horizon:
-            length, horizon = self.direct.chunk_length, task.horizon
-            raise UsageError(f"direct.chunk_length ({length}) exceeds the horizon of {task.id!r} ({horizon} steps)")
+        if self.method == "direct":
+            if (length := self.direct.chunk_length) > (horizon := task.horizon):
+                raise UsageError(f"direct.chunk_length ({length}) exceeds the horizon of {task.id!r} ({horizon} steps)")
+            self.direct.reward_of(task)
         if self.prior_file is None and self.expert_file is None:
             self.steer.noise_space.action_size((chunk, task.action_size))
         if task.success == "":

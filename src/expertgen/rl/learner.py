@@ -7,15 +7,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from expertgen.evaluation.policy import Policy
 from expertgen.rl.process import Controller
 from expertgen.rl.replay import Replay
+from expertgen.tasks.chunks import ChunkOutcome
 
 Mode = Literal["mean", "sampled"]
 """How an actor picks its action: the mode of its distribution, or a sample of it."""
+
+
+def success_reward(outcome: ChunkOutcome) -> np.ndarray:
+    """1 at success, 0 otherwise, float32 `[N]`."""
+    return outcome.success.astype(np.float32)
 
 
 @runtime_checkable
@@ -89,6 +96,7 @@ class Learner:
         progressive_env_steps: control steps until the agent decides everywhere; before, it decides at a share of the
             decisions that rises linearly, and the behaviour of the warm-up at the others.
         demos: demonstrations as experience, where batches have a share of them.
+        reward: what a decision is rewarded with, float32 `[N]`; returns must lie in [0, 1].
     """
 
     agent: Agent
@@ -102,3 +110,4 @@ class Learner:
     remembers_chunks: bool = False
     progressive_env_steps: int = 0
     demos: Replay | None = None
+    reward: Callable[[ChunkOutcome], np.ndarray] = success_reward

@@ -304,7 +304,8 @@ class _Run:
             torch.as_tensor(f, device=self.device) for f in (outcome.terminated, outcome.truncated, outcome.success)
         ]
         remembered = decision.chunk.flatten(1) if self.learner.remembers_chunks else action
-        self.replay.add(seen, remembered, flags[2].float(), decision.next_seen, *flags)
+        reward = torch.as_tensor(self.learner.reward(outcome), device=self.device)
+        self.replay.add(seen, remembered, reward, decision.next_seen, *flags)
         self.recent.extend(outcome.success[outcome.ended].tolist())
         self.env_steps += int(outcome.steps.sum())
 

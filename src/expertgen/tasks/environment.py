@@ -30,7 +30,8 @@ class TaskEnv(VectorEnv):
     - `info["success"]` is a bool array `[N]` after `reset` and `step`;
     - an environment whose episode has ended stays as it is until it is reset: it keeps its terminal observation,
       returns reward 0, repeats its flags, and costs no simulation;
-    - rewards are the simulator's own (dense or sparse); nothing in the steering stages reads them.
+    - rewards are the simulator's own (dense or sparse), at most `task.largest_reward` where that is given; nothing in
+      steering reads them.
 
     Attributes:
         task: what is being done.

@@ -81,6 +81,7 @@ class TaskSpec:
         perturbations: names of the perturbations that make sense for it; nothing applies them yet.
         note: what a user should know (a defect of a simulator, a departure from the original), or empty.
         truncated_observation: the task sees only the first `observation_size` columns of what the simulator shows.
+        largest_reward: the largest reward of a control step, where the simulator's rewards are dense and at least 0.
     """
 
     id: str
@@ -99,6 +100,7 @@ class TaskSpec:
     perturbations: tuple[str, ...] = ()
     note: str = ""
     truncated_observation: bool = False
+    largest_reward: float | None = None
 
     @property
     def action_size(self) -> int:
