@@ -66,6 +66,10 @@ REFUSED = {
         ["steer", "assembly", "--method", "direct", "--direct.reward", "dense"],
         "set direct.demo_share to 0",
     ),
+    "late update": (
+        ["steer", "assembly", "--method", "dppo", "--dppo.rounds", "500"],
+        "dppo.rounds (500) puts the prior's first update at env step 768000, behind steer.env_steps (280000)",
+    ),
     "no deviation": (
         ["steer", "assembly", "--method", "dppo", "--dppo.likelihood-deviation", "0"],
         "dppo.likelihood_deviation must be positive",

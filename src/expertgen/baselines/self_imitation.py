@@ -8,8 +8,8 @@ The filter is the return R_i = γ^k of each decision, k decisions before success
 
     L = Σ_i R_i · ‖ε_θ(s_i, x_t, t) - ε‖²  /  Σ_i R_i
 
-γ = 1 clones whole episodes that succeeded. With γ < 1 what brought success soon weighs more than detours on the way
-to it, as in self-imitation learning (Oh et al. 2018, https://arxiv.org/abs/1806.05635), and cloning keeps improving.
+γ = 1 clones whole episodes that succeeded. With γ < 1, what brought success soon weighs more than detours on
+the way to it, as in self-imitation learning (Oh et al. 2018, https://arxiv.org/abs/1806.05635).
 """
 
 from __future__ import annotations

@@ -110,6 +110,13 @@ class RunConfig:
             if (length := self.direct.chunk_length) > (horizon := task.horizon):
                 raise UsageError(f"direct.chunk_length ({length}) exceeds the horizon of {task.id!r} ({horizon} steps)")
             self.direct.reward_of(task)
+        if self.method == "dppo" and self.prior_file is None:
+            first = (self.dppo.critic_updates + 1) * self.dppo.rounds * self.steer.num_envs * chunk
+            if first > self.steer.env_steps:
+                raise UsageError(
+                    f"dppo.rounds ({self.dppo.rounds}) puts the prior's first update at env step {first}, behind "
+                    f"steer.env_steps ({self.steer.env_steps}); lower it"
+                )
         if self.prior_file is None and self.expert_file is None:
             self.steer.noise_space.action_size((chunk, task.action_size))
         if task.success == "":

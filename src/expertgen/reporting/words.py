@@ -70,7 +70,7 @@ METHODS = {
         "actions chosen by RL, without a prior",
         "RL on the actions, in place of a diffusion prior,",
         "RL on the actions",
-        "Actions are learned, from success alone; the prior has no part in it.",
+        "Actions are learned by RL; the prior has no part in it.",
     ),
     "ibrl": MethodWords(
         "chunks of the frozen prior or of RL, as critics choose",
