@@ -33,7 +33,7 @@ SELF_IMITATION = SelfImitationConfig(demo_share=0.0, discount=0.7, learning_rate
 DPPO = DppoConfig(
     width=32,
     depth=2,
-    learning_rate=3e-4,
+    learning_rate=1e-3,
     rounds=8,
     epochs=10,
     exploration_deviation=0.2,
@@ -85,11 +85,11 @@ def test_choosing_between_prior_and_rl_improves_the_prior(prior, demos, tmp_path
     assert any("prior_share" in row for row in read_metrics(tmp_path))
 
 
-@pytest.mark.parametrize(("options", "env_steps"), [(SELF_IMITATION, 20_000), (DPPO, 60_000)])
+@pytest.mark.parametrize(("options", "env_steps"), [(SELF_IMITATION, 20_000), (DPPO, 80_000)])
 def test_training_the_prior_itself_improves_it_and_leaves_a_prior(prior, tmp_path, options, env_steps):
     before = success_rate(PriorPolicy(prior, torch.Generator().manual_seed(0)))
     weights = [parameter.clone() for parameter in prior.network.parameters()]
-    loop = replace(LOOP, env_steps=env_steps, segment_env_steps=10_000, batch_size=256, success_share=0.9)
+    loop = replace(LOOP, env_steps=env_steps, segment_env_steps=20_000, batch_size=256, success_share=0.9)
     learned = drain(learn_baseline(TASK, prior, options, loop, 0, tmp_path))
     assert success_rate(learned.policy(0)) > before + 0.1
     assert all(map(torch.equal, weights, prior.network.parameters())), "the prior that was given stays as it is"

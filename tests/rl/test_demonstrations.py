@@ -41,5 +41,5 @@ def test_the_replay_rewards_the_last_decision_of_each():
 
 
 def test_without_a_success_there_is_nothing_to_learn_from():
-    with pytest.raises(UsageError, match=r"no demonstration of 'toy' succeeds.*set steer\.demo_share to 0"):
+    with pytest.raises(UsageError, match=r"no demonstration of 'toy' succeeds.*set the method's demo_share to 0"):
         demo_decisions(DemoSet("toy", FIELDS, (replace(demo(0, 5), success=False),)), 2)

@@ -39,7 +39,7 @@ def demo_decisions(demos: DemoSet, chunk_length: int) -> DemoDecisions:
     successful = [demo for demo in demos.demos if demo.success]
     if not successful:
         raise UsageError(
-            f"no demonstration of {demos.task!r} succeeds, so none can be learnt from; set steer.demo_share to 0"
+            f"no demonstration of {demos.task!r} succeeds, so none can be learnt from; set the method's demo_share to 0"
         )
     observation, chunk = windows(DemoSet(demos.task, demos.fields, tuple(successful)), chunk_length)
     lengths = [len(demo.actions) for demo in successful]
