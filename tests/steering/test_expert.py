@@ -19,13 +19,14 @@ AGENT = SacConfig(width=16, depth=2)
 NOISE = NoiseSpace()
 
 
-def make_expert(mode="mean", agent=AGENT, space=NOISE):
+def make_expert(mode="mean", agent=AGENT, space=NOISE, draws=1):
     torch.manual_seed(0)
     config = PriorConfig(chunk_length=4, levels=5, sampler_steps=2, width=16, depth=1)
     prior = DiffusionPrior("toy", config, observation_size=3, action_size=2)
-    actor = make_actor(agent, 3, space.action_size((4, 2))).requires_grad_(False)
-    with torch.no_grad():
-        actor.head.weight.mul_(100)
+    actor = make_actor(agent, 3, space.action_size((4, 2)), draws).requires_grad_(False)
+    for name, weight in actor.named_parameters():
+        if name.endswith(("head.weight", "critic.weight")):
+            weight.mul_(100)
     return Expert(prior, actor, agent, space=space, mode=mode, validated=0.75)
 
 
@@ -58,18 +59,34 @@ def test_samples_differ_by_seed_and_the_mean_does_not():
     assert not torch.equal(draws[0], draws[2])
 
 
+def test_the_best_of_several_noises_is_the_one_that_the_lowest_critic_values_most():
+    expert, seen = make_expert("best", draws=6), make_expert().prior.normalize(OBSERVATION)
+    normal = torch.randn(5, 6, 8, generator=torch.Generator().manual_seed(0))
+    action = expert.actor.act(seen, normal.flatten(1))
+    drawn = torch.stack([expert.actor.actor.act(seen, normal[:, i]) for i in range(6)])
+    values = torch.stack([expert.actor.critic(seen, one).amin(dim=0) for one in drawn])
+    assert len(values.argmax(dim=0).unique()) > 1
+    for row, best in enumerate(values.argmax(dim=0).tolist()):
+        torch.testing.assert_close(action[row], drawn[best, row])
+    assert torch.equal(expert.actor.act(seen), expert.actor.actor.act(seen))
+    torch.testing.assert_close(chosen(expert, seed=1), chosen(expert, seed=1))
+    assert not torch.equal(chosen(expert, seed=1), chosen(expert, seed=2))
+
+
 @pytest.mark.parametrize(
-    ("mode", "agent", "space"),
+    ("mode", "agent", "space", "draws"),
     [
-        ("mean", AGENT, NOISE),
-        ("sampled", AGENT, NoiseSpace(bound=0.5, around_prior=True)),
-        ("mean", FastTd3Config(width=16, depth=2), NoiseSpace(rank=2)),
-        ("mean", AliasingConfig(AGENT, distill_steps=1), NOISE),
-        ("sampled", PpoConfig(width=16, depth=2, deviation=0.5), NoiseSpace(rank=1)),
+        ("mean", AGENT, NOISE, 1),
+        ("best", AGENT, NoiseSpace(rank=2), 3),
+        ("best", AliasingConfig(AGENT, distill_steps=1), NOISE, 2),
+        ("sampled", AGENT, NoiseSpace(bound=0.5, around_prior=True), 1),
+        ("mean", FastTd3Config(width=16, depth=2), NoiseSpace(rank=2), 1),
+        ("mean", AliasingConfig(AGENT, distill_steps=1), NOISE, 1),
+        ("sampled", PpoConfig(width=16, depth=2, deviation=0.5), NoiseSpace(rank=1), 1),
     ],
 )
-def test_file_round_trip(tmp_path, mode, agent, space):
-    expert, path = make_expert(mode, agent, space), tmp_path / "expert.safetensors"
+def test_file_round_trip(tmp_path, mode, agent, space, draws):
+    expert, path = make_expert(mode, agent, space, draws), tmp_path / "expert.safetensors"
     expert.save(path)
     loaded = Expert.load(path)
     assert (loaded.mode, loaded.space, loaded.validated, loaded.agent) == (mode, space, 0.75, agent)

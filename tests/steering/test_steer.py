@@ -72,6 +72,7 @@ def test_a_weak_prior_becomes_an_expert(prior, tmp_path):
         ({"algorithm": "aliasing"}, 0.2),
         ({"algorithm": "ppo"}, 0.1),
         ({"noise_rank": 2}, 0.2),
+        ({"best_of": 4}, 0.2),
         ({"noise_around_prior": True}, 0.2),
     ],
 )
@@ -131,18 +132,37 @@ def test_a_finished_stage_is_read_back(quick_prior, tmp_path, monkeypatch):
     assert (again.mode, again.validated) == (first.mode, first.validated)
 
 
-def test_the_best_of_all_validations_and_modes_is_kept(quick_prior, tmp_path, monkeypatch):
-    # Three validations, mean before sampled; the second one's samples are the best.
-    planned = iter([0.2, 0.3, 0.1, 0.8, 0.4, 0.5])
-    actors = []
+def scripted(planned, see):
+    """A stand-in for `run_episodes` that plays nothing, and has the next planned success."""
 
     def played(env, policy, episodes, seed, stage):
         assert seed == looping.VALIDATION_SEED
-        actors.append((policy.mode, policy.expert.actor.head.weight.clone()))
+        see(policy)
         yield from ()
         success = round(next(planned) * 100)
         return [type("Episode", (), {"success": i < success})() for i in range(100)]
 
+    return played
+
+
+def test_the_best_of_several_noises_is_a_mode_of_its_own(quick_prior, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(looping, "run_episodes", scripted(iter([0.2, 0.4, 0.6] * 3), seen.append))
+    expert = drain(steer(TASK, quick_prior, replace(TINY, best_of=3), 0, tmp_path))
+    assert [policy.mode for policy in seen[:3]] == ["mean", "sampled", "best"]
+    assert (expert.mode, expert.validated, expert.actor.draws) == ("best", 0.6, 3)
+    assert torch.equal(expert.actor.critic.weight, seen[2].expert.actor.critic.weight), "the critics of that time"
+    assert not torch.equal(expert.actor.critic.weight, seen[5].expert.actor.critic.weight)
+    assert rows(tmp_path)[-1]["validated_best"] == 0.6
+
+
+def test_the_best_of_all_validations_and_modes_is_kept(quick_prior, tmp_path, monkeypatch):
+    # Three validations, mean before sampled; the second one's samples are the best.
+    actors = []
+    played = scripted(
+        iter([0.2, 0.3, 0.1, 0.8, 0.4, 0.5]),
+        lambda policy: actors.append((policy.mode, policy.expert.actor.head.weight.clone())),
+    )
     monkeypatch.setattr(looping, "run_episodes", played)
     expert = drain(steer(TASK, quick_prior, TINY, 0, tmp_path))
     assert len(actors) == 6
@@ -307,6 +327,12 @@ def test_stopped_between_two_steps_it_goes_on_to_the_same_result(quick_prior, tm
         ({"success_minimum": 0}, r"steer\.success_minimum must be at least 1"),
         ({"noise_bound": 0.0}, r"steer\.noise_bound must be positive, not 0\.0"),
         ({"noise_around_prior": True, "algorithm": "aliasing"}, r"steer\.noise_around_prior does not fit"),
+        ({"best_of": 0}, r"steer\.best_of must be at least 1, not 0"),
+        (
+            {"best_of": 4, "algorithm": "fast-td3"},
+            r"best_of does not fit steer\.algorithm fast-td3, which draws no noi",
+        ),
+        ({"best_of": 4, "algorithm": "ppo"}, r"best_of does not fit steer\.algorithm ppo, which has no critics"),
         ({"noise_rank": -1}, r"steer\.noise_rank must not be negative, not -1"),
         ({"noise_bound": float("nan")}, r"steer\.noise_bound must be positive, not nan"),
         ({"updates_per_decision": -1.0}, r"steer\.updates_per_decision must be positive"),

@@ -83,7 +83,7 @@ class LearnedBaseline:
         """The baseline as a policy; `seed` is that of the prior's noise and of the actor's samples."""
         generator = torch_generator(seed, "baseline", "prior")
         controller = make_controller(self.options, self.prior, generator, self.prior.alpha_bar.device)
-        samples = torch_generator(seed, "baseline", "actor") if self.mode == "sampled" else None
+        samples = torch_generator(seed, "baseline", "actor") if self.mode != "mean" else None
         return ControlledPolicy(controller, self.actor, samples)
 
     def save(self, path: Path) -> None:

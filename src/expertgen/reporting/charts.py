@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -16,6 +16,7 @@ from expertgen.reporting.figures import COLORS, NARROW, WIDE, chart, inline_svg,
 from expertgen.reporting.noise import NoisePicture
 from expertgen.reporting.record import is_number
 from expertgen.reporting.words import TITLES, percent
+from expertgen.rl.learner import Mode
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -42,13 +43,14 @@ def learning_curve(rows: Rows, x: str, stages: Mapping[str, Evaluation]) -> str 
     """Success while steering, over simulator steps (`x="step"`) or wall time (`x="seconds"`)."""
     # Before the first update the prior itself is at work, and the success of a handful of episodes means nothing.
     training = series([row for row in rows if row.get("updates", 1)], x, "success")
-    validated = {mode: series(rows, x, f"validated_{mode}") for mode in ("mean", "sampled")}
+    validated = {mode: series(rows, x, f"validated_{mode}") for mode in get_args(Mode)}
     if not len(training) and not any(map(len, validated.values())):
         return None
     over = {"step": "simulator steps", "seconds": "wall time of training"}[x]
     with chart(WIDE, 2.5) as (figure, axes):
         axes.plot(*training.T, color=COLORS["expert"], alpha=0.4, linewidth=1.0, label="training episodes")
-        for (mode, points), line, face in zip(validated.items(), ("-", (0, (3, 2))), ("expert", "page"), strict=True):
+        lines, faces = ("-", (0, (3, 2)), (0, (1, 1))), ("expert", "page", "page")
+        for (mode, points), line, face in zip(validated.items(), lines, faces, strict=True):
             if len(points):
                 dots = {"marker": "o", "markersize": 4, "markerfacecolor": COLORS[face], "markeredgewidth": 1.2}
                 style = {"color": COLORS["expert"], "linewidth": 1.8, "linestyle": line}

@@ -16,8 +16,8 @@ from expertgen.rl.process import Controller
 from expertgen.rl.replay import Replay
 from expertgen.tasks.chunks import ChunkOutcome
 
-Mode = Literal["mean", "sampled"]
-"""How an actor picks its action: the mode of its distribution, or a sample of it."""
+Mode = Literal["mean", "sampled", "best"]
+"""How an actor picks its action: the mode of its distribution, a sample of it, or of several the critics' favourite."""
 
 
 def success_reward(outcome: ChunkOutcome) -> np.ndarray:

@@ -47,13 +47,24 @@ class _Body(nn.Module):
 
 
 class Actor(nn.Module):
-    """What every agent's actor can do."""
+    """What every agent's actor can do.
+
+    Attributes:
+        draws: samples that it takes to choose one action.
+    """
+
+    draws: int = 1
 
     @abstractmethod
     def act(
-        self, observation: Float[Tensor, "batch observation"], normal: Float[Tensor, "batch action"] | None = None
+        self, observation: Float[Tensor, "batch observation"], normal: Float[Tensor, "batch drawn"] | None = None
     ) -> Float[Tensor, "batch action"]:
-        """An action in [-1, 1]: the policy's mode, or a sample of it where standard normal numbers are given."""
+        """An action in [-1, 1]: the policy's mode, or a sample of it where standard normal numbers are given.
+
+        Args:
+            observation: `[B, D]`.
+            normal: `[B, draws · A]`.
+        """
 
 
 def _near_zero(width: int, size: int) -> nn.Linear:
@@ -212,3 +223,30 @@ class CriticEnsemble(nn.Module):
     ) -> Float[Tensor, "critics batch"]:
         """Returns the one number of every critic for every row."""
         return self.logits(observation, action).squeeze(-1)
+
+
+class BestOfActor(Actor):
+    """Draws several actions, and takes the one that the critics value most: the best of N.
+
+    Args:
+        actor: who draws.
+        critic: its lowest critic is what counts.
+        draws: N.
+    """
+
+    def __init__(self, actor: Actor, critic: CriticEnsemble, draws: int) -> None:
+        super().__init__()
+        self.actor = actor
+        self.critic = critic
+        self.draws = draws
+
+    def act(
+        self, observation: Float[Tensor, "batch observation"], normal: Float[Tensor, "batch drawn"] | None = None
+    ) -> Float[Tensor, "batch action"]:
+        """See `Actor.act`; the mode is the actor's own."""
+        if normal is None:
+            return self.actor.act(observation)
+        seen = observation.repeat_interleave(self.draws, dim=0)
+        action = self.actor.act(seen, normal.reshape(len(seen), -1))
+        value = self.critic(seen, action).amin(dim=0).view(-1, self.draws)
+        return action.unflatten(0, (-1, self.draws))[torch.arange(len(observation)), value.argmax(dim=1)]

@@ -146,5 +146,6 @@ class ControlledPolicy:
         seen = self.controller.observe(observation, ids)
         normal = None
         if self.generator is not None:
-            normal = torch.randn(len(seen), self.controller.action_size, generator=self.generator).to(seen.device)
+            drawn = self.actor.draws * self.controller.action_size
+            normal = torch.randn(len(seen), drawn, generator=self.generator).to(seen.device)
         return self.controller.chunk(observation, self.actor.act(seen, normal), ids).cpu().numpy()

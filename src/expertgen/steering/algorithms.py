@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Literal
 
 import torch
@@ -9,7 +10,15 @@ from torch import Tensor
 
 from expertgen.prior.prior import DiffusionPrior
 from expertgen.rl.fast_td3 import FastTd3Agent, FastTd3Config
-from expertgen.rl.networks import Actor, GaussianActor, TanhActor, TanhGaussianActor
+from expertgen.rl.learner import Agent
+from expertgen.rl.networks import (
+    Actor,
+    BestOfActor,
+    CriticEnsemble,
+    GaussianActor,
+    TanhActor,
+    TanhGaussianActor,
+)
 from expertgen.rl.ppo import PpoAgent, PpoConfig
 from expertgen.rl.sac import SacAgent, SacConfig
 from expertgen.steering.aliasing import AliasingAgent, AliasingConfig
@@ -56,10 +65,34 @@ def make_agent(
             return AliasingAgent(*sizes, horizon * action_size, config, generate, draw, generator)
 
 
-def make_actor(config: AgentConfig, observation_size: int, action_size: int) -> Actor:
-    """The actor of such an agent, to be filled from a file."""
+def best_of(agent: Agent, actor: Actor, draws: int) -> BestOfActor:
+    """An actor that asks the agent's critics of noise which of several noises to take.
+
+    Args:
+        agent: soft actor-critic or noise aliasing.
+        actor: who draws the noises.
+        draws: how many.
+    """
+    assert isinstance(agent, SacAgent | AliasingAgent)
+    critic = agent.target_critic if isinstance(agent, SacAgent) else agent.noise_critic
+    return BestOfActor(actor, copy.deepcopy(critic).requires_grad_(False), draws)
+
+
+def make_actor(config: AgentConfig, observation_size: int, action_size: int, draws: int = 1) -> Actor:
+    """The actor of such an agent, to be filled from a file.
+
+    Args:
+        config: options of the agent.
+        observation_size: D.
+        action_size: A'.
+        draws: noises that it takes the best of.
+    """
     if isinstance(config, AliasingConfig):
         config = config.sac
+    if draws > 1:
+        assert isinstance(config, SacConfig)
+        critic = CriticEnsemble(config.critics, observation_size, action_size, config.width, config.depth)
+        return BestOfActor(make_actor(config, observation_size, action_size), critic, draws)
     sizes = (observation_size, action_size, config.width, config.depth)
     match config:
         case SacConfig():

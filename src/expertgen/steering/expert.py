@@ -62,6 +62,7 @@ class Expert:
             "algorithm": next(name for name, kind in CONFIGS.items() if isinstance(self.agent, kind)),
             "agent": asdict(self.agent),
             "noise": asdict(self.space),
+            "draws": self.actor.draws,
             "mode": self.mode,
             "validated": self.validated,
         }
@@ -79,9 +80,10 @@ class Expert:
             prior = DiffusionPrior.from_state(meta["prior"], without_prefix("prior", tensors), path)
             config = overlay(CONFIGS[meta["algorithm"]](), meta["agent"])
             space, mode, validated = NoiseSpace(**meta["noise"]), meta["mode"], meta["validated"]
+            draws = meta["draws"]
         except (KeyError, TypeError, UsageError) as error:
             raise FileError(f"{path}: its description does not fit this version ({error}); steer it again") from None
-        actor = make_actor(config, prior.observation_size, space.action_size(prior.noise_shape))
+        actor = make_actor(config, prior.observation_size, space.action_size(prior.noise_shape), draws)
         load_module(actor, without_prefix("actor", tensors), path)
         actor.eval().requires_grad_(False)
         return cls(prior, actor, config, space, mode, validated)
@@ -92,7 +94,7 @@ class ExpertPolicy:
 
     Args:
         expert: the steered prior.
-        seed: seed of the sampled mode.
+        seed: seed of the samples, in modes that have any.
         mode: overrides the expert's declared mode.
 
     Attributes:
@@ -105,7 +107,7 @@ class ExpertPolicy:
         self.expert = expert
         self.mode: Mode = mode or expert.mode
         self.chunk_length = expert.prior.noise_shape[0]
-        generator = torch_generator(seed, "expert") if self.mode == "sampled" else None
+        generator = torch_generator(seed, "expert") if self.mode != "mean" else None
         self._controller = NoiseController(expert.prior, expert.space, generator, expert.prior.alpha_bar.device)
         self._policy = ControlledPolicy(self._controller, expert.actor, generator)
 

@@ -28,7 +28,7 @@ from expertgen.rl.replay import Replay
 from expertgen.rl.sac import SacConfig
 from expertgen.runs.progress import StageProgress
 from expertgen.runs.seeding import seeded_weights
-from expertgen.steering.algorithms import AgentConfig, Algorithm, make_agent
+from expertgen.steering.algorithms import AgentConfig, Algorithm, best_of, make_agent
 from expertgen.steering.aliasing import AliasingConfig
 from expertgen.steering.expert import Expert
 from expertgen.steering.inversion import invert
@@ -48,6 +48,8 @@ class SteerConfig(LoopConfig):
     """Add what is chosen to N(0, I) noise: the prior's behaviour, and the bound is how far it can be left."""
     algorithm: Algorithm = "sac"
     """Who chooses the noise."""
+    best_of: int = 1
+    """Also validate a mode that draws so many noises and takes the one that the critics value most; 1: do not."""
     sac: SacConfig = field(default_factory=SacConfig)
     """Soft actor-critic."""
     fast_td3: FastTd3Config = field(default_factory=FastTd3Config)
@@ -63,6 +65,11 @@ class SteerConfig(LoopConfig):
             raise UsageError(f"steer.noise_bound must be positive, not {self.noise_bound}")
         if self.noise_rank < 0:
             raise UsageError(f"steer.noise_rank must not be negative, not {self.noise_rank}")
+        if self.best_of < 1:
+            raise UsageError(f"steer.best_of must be at least 1, not {self.best_of}")
+        if self.best_of > 1 and self.algorithm in ("fast-td3", "ppo"):
+            why = "draws no noises" if self.algorithm == "fast-td3" else "has no critics of noises"
+            raise UsageError(f"steer.best_of does not fit steer.algorithm {self.algorithm}, which {why}; leave it at 1")
         if self.noise_around_prior and self.algorithm == "aliasing":
             raise UsageError("steer.noise_around_prior does not fit steer.algorithm aliasing; choose another algorithm")
         if self.demo_share and self.algorithm == "ppo":
@@ -129,11 +136,14 @@ def _learner(prior: DiffusionPrior, config: SteerConfig, seed: int, device: str)
         return NoiseController(prior, config.noise_space, generator, device)
 
     def solution(actor: Actor, mode: Mode) -> Expert:
+        if mode == "best":
+            actor = best_of(agent, actor, config.best_of)
         return Expert(prior, actor, config.agent, config.noise_space, mode, validated=0.0)
 
     with seeded_weights(seed, "steer", "weights"):
         agent = make_agent(config.agent, prior, config.noise_space, torch.Generator(device))
     options = config.agent.sac if isinstance(config.agent, AliasingConfig) else config.agent
+    modes: tuple[Mode, ...] = ("mean",) if isinstance(options, FastTd3Config) else ("mean", "sampled")
     return Learner(
         agent,
         options.learning_rate,
@@ -141,7 +151,7 @@ def _learner(prior: DiffusionPrior, config: SteerConfig, seed: int, device: str)
         n_step=1 if isinstance(options, PpoConfig) else options.n_step,
         rounds=options.rounds if isinstance(options, PpoConfig) else 0,
         controller=controller,
-        modes=("mean",) if isinstance(options, FastTd3Config) else ("mean", "sampled"),
+        modes=(*modes, "best") if config.best_of > 1 else modes,
         solution=solution,
         remembers_chunks=isinstance(config.agent, AliasingConfig),
     )
