@@ -142,6 +142,7 @@ def test_observation_noise_has_its_deviation_on_lengths_alone_and_leaves_the_wor
     assert error[:, 0, :2].std() == pytest.approx(0.02, rel=0.2)  # the first observation, too
     assert error[:, -1, :2].std() == pytest.approx(0.02, rel=0.2)  # and the last
     assert np.mean(error[:, 1:, :2] * error[:, :-1, :2]) / 4e-4 == pytest.approx(0, abs=0.06)
+    assert np.abs(np.mean(error[:, 1:, :2] * error[:, :-1, :2], axis=(0, 2))).max() / 4e-4 < 0.5
     assert np.all(error[:, :, 2:] == 0)
     assert [e.success for e in plain] == [e.success for e in noisy]
 
@@ -165,14 +166,18 @@ def test_two_policies_meet_the_same_disturbances(name, strength):
 
 
 def test_disturbances_do_not_depend_on_when_other_episodes_end():
-    def noise_of_third_episodes(radius):
-        env = Recorder(2, radius)
+    def third_episodes(radius):
+        env = Recorder(4, radius)
         disturbed = perturb(env, "random_start", TASK.horizon)  # its action is the draw
-        drain(run_episodes(disturbed, Waver(4), 6, seed=1))
-        ordered = {i: list(dict.fromkeys(float(a[i, 0]) for a in env.arrived if a[i, 0])) for i in (0, 1)}
-        return [ordered[i][2] for i in (0, 1)]
+        episodes = drain(run_episodes(disturbed, Waver(4), 12, seed=1))
+        ends = np.cumsum([[e.steps for e in episodes if e.env == i] for i in range(4)], axis=1)
+        drawn = [list(dict.fromkeys(float(a[i, 0]) for a in env.arrived if a[i, 0])) for i in range(4)]
+        return ends, [own[2] for own in drawn]
 
-    assert noise_of_third_episodes(0.0) == noise_of_third_episodes(0.6)
+    (together, ours), (apart, theirs) = third_episodes(0.0), third_episodes(0.6)
+    assert np.all(together == together[0])
+    assert len({tuple(row) for row in apart // 4}) == 4
+    assert ours == theirs
 
 
 def test_it_runs_in_a_simulator_and_strength_zero_changes_no_bit_there():
