@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from expertgen.errors import FileError
+from expertgen.evaluation.results import CONTROLS, STAGES
 from expertgen.evaluation.statistics import wilson_interval
 from expertgen.runs.files import read_json, write_json
 
@@ -90,8 +91,8 @@ class Robustness:
         return next((t for t in self.trials if t.key == (policy, perturbation, strength)), None)
 
     def policies(self) -> list[str]:
-        """Names of the policies that were tried."""
-        return list(dict.fromkeys(trial.policy for trial in self.trials))
+        """Names of the policies that were tried: stages in their order, then controls."""
+        return [name for name in (*STAGES, *CONTROLS) if any(trial.policy == name for trial in self.trials)]
 
     def disturbances(self) -> list[tuple[str, float]]:
         """Perturbations and strengths that were tried: undisturbed first, then by name, the weaker first."""

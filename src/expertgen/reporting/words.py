@@ -102,7 +102,7 @@ def strength_in_words(perturbation: str, value: float) -> str:
     if perturbation not in KINDS:
         return ""
     unit = KINDS[perturbation].unit
-    return f"{value:g}{_NARROW}{unit.rstrip('s') if value == 1 else unit}"
+    return f"{value:g}{_NARROW}{unit.rstrip('s') if value == 1 else unit}".rstrip()
 
 
 def interval(evaluation: Evaluation | Share) -> str:
