@@ -179,9 +179,9 @@ def test_page_has_everything_loads_nothing_and_is_the_same_every_time(folder):
     ]
     assert "distance to demonstrations" not in page.text  # nobody has it
     for words in (
-        "0.750",
-        "0.600–0.900",
-        "2.25",
+        "0.75",
+        "0.60–0.90",
+        "1.50–3.00",
         "good scores 100%",
         "0.94",
         "ValueError: <broke>",

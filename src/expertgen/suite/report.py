@@ -20,14 +20,14 @@ _FEW_RUNS = 4
 """With fewer runs of a method than this, a profile shows nothing that the table does not."""
 
 
-_MOTION: dict[Motion, str] = {
-    "jerk": "jerk of actions",
-    "jerk_ratio": "jerk, to the prior's",
-    "dtw": "distance to demonstrations",
-    "saturation": "saturated actions",
-    "noise_norm": "noise norm",
+_MOTION: dict[Motion, tuple[str, Callable[[float], str]]] = {
+    "jerk": ("jerk of actions", "{:.2f}".format),
+    "jerk_ratio": ("jerk, to the prior's", "{:.2f}".format),
+    "dtw": ("distance to demonstrations", "{:.3f}".format),
+    "saturation": ("saturated actions", words.percent),
+    "noise_norm": ("noise norm", "{:.2f}".format),
 }
-"""Measures of motion, and what the page calls them."""
+"""Measures of motion: what the page calls them, and how it says their values."""
 
 
 def write_suite_report(folder: Path) -> Path:
@@ -135,8 +135,7 @@ def _tasks(analysis: Analysis) -> dict[str, list[dict[str, Any]]]:
 def _motion(analysis: Analysis, order: list[str]) -> dict[str, dict[str, tuple[str, str] | None]]:
     """What the page calls a measure of motion → method → its mean and interval; measures nobody has are left out."""
     shown = {}
-    for measure, title in _MOTION.items():
-        say = words.percent if measure == "saturation" else _figure
+    for measure, (title, say) in _MOTION.items():
         estimates = {method: analysis.motion(method, measure) for method in order}
         if any(estimates.values()):
             shown[title] = {method: e and (say(e.value), _between(e, say)) for method, e in estimates.items()}
@@ -147,10 +146,6 @@ def _between(estimate: Estimate, say: Callable[[float], str]) -> str:
     if estimate.low is None or estimate.high is None:
         return "one seed"
     return f"{say(estimate.low)}–{say(estimate.high)}"
-
-
-def _figure(value: float) -> str:
-    return words.figure(value, 3)
 
 
 def _ends(rows: list[TaskRow]) -> tuple[float, float]:
