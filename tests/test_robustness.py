@@ -127,6 +127,13 @@ def test_wrong_questions_get_one_line(run, tmp_path, capsys):
     assert not (run / "robustness.json").exists()
 
 
+def test_a_policy_without_its_files_is_told(run, tmp_path):
+    folder = shutil.copytree(run, tmp_path / "run")
+    (folder / "constant_noise" / "noise.safetensors").unlink()
+    with pytest.raises(FileError, match="lacks the files of 'constant_noise'; name others with --policies"):
+        drain(measure_robustness(folder, 2, ["latency=2"], ["constant_noise"]))
+
+
 def test_another_number_of_episodes_is_refused(measured):
     with pytest.raises(UsageError, match=r"holds trials of 16 episodes, not 8; use --episodes 16, or delete it"):
         drain(measure_robustness(measured[0], 8))

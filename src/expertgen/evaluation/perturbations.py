@@ -152,7 +152,8 @@ class _Latency:
     """Actions arrive some control steps late; until the first one does, all actions are 0."""
 
     def __init__(self, env: TaskEnv, steps: float) -> None:
-        self._under_way = np.zeros((env.num_envs, int(steps), env.task.action_size), np.float32)
+        late = min(int(steps), env.task.horizon)  # later than that, no action ever arrives
+        self._under_way = np.zeros((env.num_envs, late, env.task.action_size), np.float32)
 
     def begin(
         self, env: TaskEnv, observation: np.ndarray, ids: np.ndarray, generators: Sequence[np.random.Generator]
@@ -228,11 +229,6 @@ class Kind:
     strengths: tuple[float, float, float]
     unit: str
 
-    @property
-    def whole(self) -> bool:
-        """Whether the strength is a number of control steps."""
-        return self.unit == "steps"
-
 
 KINDS = {
     "gripper_open": Kind(_GripperOpen, (5, 10, 20), "steps"),
@@ -267,9 +263,10 @@ def check_perturbation(task: TaskSpec, name: str, strength: float) -> None:
         raise UsageError(
             f"task {task.id!r} does not allow perturbation {name!r}{nearest(name, allowed)}; it allows {said}"
         )
-    if not 0 <= strength < float("inf") or (KINDS[name].whole and strength != int(strength)):
-        what = "a whole number of control steps" if KINDS[name].whole else "a finite number"
-        raise UsageError(f"the strength of {name} must be {what} that is not negative, not {strength:g}")
+    whole = KINDS[name].unit == "steps"
+    if not 0 <= strength < float("inf") or (whole and strength != int(strength)):
+        what = "whole number of control steps" if whole else "finite number"
+        raise UsageError(f"the strength of {name} must be a {what} that is not negative, not {strength:g}")
 
 
 def read_perturbations(task: TaskSpec, words: Sequence[str]) -> list[tuple[str, float]]:

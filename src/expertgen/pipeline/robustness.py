@@ -6,7 +6,7 @@ from collections.abc import Generator, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from expertgen.errors import UsageError, nearest
+from expertgen.errors import FileError, UsageError, nearest
 from expertgen.evaluation.perturbations import perturb, read_perturbations
 from expertgen.evaluation.results import Results
 from expertgen.evaluation.robustness import UNDISTURBED, Robustness, Trial
@@ -30,13 +30,13 @@ def measure_robustness(
         folder: the run folder.
         episodes: held-out episodes of every trial.
         perturbations: `NAME` or `NAME=STRENGTH`; by default all that the task allows.
-        policies: stages and controls; by default all but those that see through cameras.
+        policies: stages and controls; by default all but those in the students' simulator, if there are others.
 
     Returns:
         all trials of the file.
 
     Raises:
-        FileError: if the folder is not a run folder, or its `robustness.json` is broken.
+        FileError: if the folder is not a run folder, or files of it are broken or missing.
         UsageError: for a perturbation that the task does not allow, a policy that the run has not, and a number of
             episodes other than the file's.
     """
@@ -63,8 +63,10 @@ def measure_robustness(
             for done, (name, perturbation, strength) in enumerate(left):
                 world = env if perturbation == UNDISTURBED else perturb(env, perturbation, strength)
                 # Loaded anew for each trial, so that what a policy draws does not depend on what was played before.
-                policy = saved_policies(folder, config, env)[name]
-                loop = run_episodes(world, policy, episodes, EVALUATION_SEED)
+                saved = saved_policies(folder, config, env)
+                if name not in saved:
+                    raise FileError(f"{folder} lacks the files of {name!r}; name others with --policies")
+                loop = run_episodes(world, saved[name], episodes, EVALUATION_SEED)
                 label = f"{name} {perturbation}={strength:g}"
                 played = yield from _counted(loop, label, done * episodes, len(left) * episodes)
                 outcomes = "".join(str(int(episode.success)) for episode in played)
@@ -80,7 +82,7 @@ def _check_policies(asked: Sequence[str], made: Results) -> list[str]:
     for name in asked:
         if name not in known:
             raise UsageError(f"--policies: this run has no {name!r}{nearest(name, known)}; it has {', '.join(known)}")
-    return list(dict.fromkeys(asked)) or [name for name in known if name not in WITH_CAMERAS]
+    return list(dict.fromkeys(asked)) or [name for name in known if name not in WITH_CAMERAS] or known
 
 
 def _counted(
