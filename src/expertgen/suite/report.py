@@ -19,7 +19,6 @@ from expertgen.suite.table import Motion, Point
 _FEW_RUNS = 4
 """With fewer runs of a method than this, a profile shows nothing that the table does not."""
 
-
 _MOTION: dict[Motion, tuple[str, Callable[[float], str]]] = {
     "jerk": ("jerk of actions", "{:.2f}".format),
     "jerk_ratio": ("jerk, to the prior's", "{:.2f}".format),
