@@ -54,7 +54,9 @@ def workplace(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.parametrize("page", ["demos", "prior", "baselines", "distill", "vision", "evaluation", "report", "tasks"])
+@pytest.mark.parametrize(
+    "page", ["demos", "prior", "baselines", "distill", "vision", "evaluation", "robustness", "report", "tasks"]
+)
 def test_the_pages_first_snippet_runs(page, workplace):
     text = (DOCS / f"{page}.md").read_text(encoding="utf-8")
     code = re.findall(r"^```python\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)[0]
@@ -64,5 +66,7 @@ def test_the_pages_first_snippet_runs(page, workplace):
     exec(compile(code, f"{page}.md", "exec"), found)
     if page == "evaluation":
         assert found["evaluation"].episodes == 2
+    if page == "robustness":
+        assert len(found["episodes"]) == 2
     if page == "report":
         assert (workplace / "runs/peg-insert-side-0/report.html").exists()

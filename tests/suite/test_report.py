@@ -5,15 +5,16 @@ import itertools
 import numpy as np
 import pytest
 
-from expertgen.errors import FileError
+from expertgen.errors import FileError, TrainingError
 from expertgen.runs.files import write_json
+from expertgen.runs.metrics import read_metrics
 from expertgen.suite import kinds, steering
 from expertgen.suite.analysis import Analysis
 from expertgen.suite.member import write_result
 from expertgen.suite.plan import members, suite_from
 from expertgen.suite.report import write_suite_report
 from expertgen.suite.runner import Standing, member_folder
-from expertgen.suite.table import Point
+from expertgen.suite.table import Point, check_points
 from tests.reporting.fixture import make_run
 from tests.reporting.test_report import Page
 from tests.suite.toy import KIND
@@ -28,6 +29,7 @@ SUITE = {
     "seeds": [0, 1],
     "scale": {"toy-return": [100, 300]},
 }
+JERKS = {"good": (0.4, 0.6), "fair": (1.0, 2.0)}
 FINALS = {
     ("toy-a", "good"): (0.8, 1.0),
     ("toy-a", "fair"): (0.2, 0.8),
@@ -46,7 +48,11 @@ def measured(task: str, method: str, seed: int) -> list[Point]:
     final, measure = FINALS[task, method][seed], "return" if "return" in task else "success"
     heights = [(10, 0.0), (20, final / 2), (30, final)] + [(60, final)] * seed
     curve = [Point("curve", x, x / 10, measure, y, None) for x, y in heights]
-    return [*curve, Point("final", heights[-1][0], 6.0, measure, final, 10)]
+    end, jerk = (heights[-1][0], 6.0), JERKS[method][seed] * (2 if "return" in task else 1)
+    motion = [Point("motion", *end, "jerk", jerk, 10), Point("motion", *end, "jerk_ratio", jerk / 2, 10)]
+    if method == "good":
+        motion.append(Point("motion", *end, "noise_norm", 0.9, None))
+    return [*curve, Point("final", *end, measure, final, 10), *motion]
 
 
 def standings(suite):
@@ -114,6 +120,30 @@ def test_curves_by_hand(analysis):
     assert analysis.curve(["toy-a"], "absent", "seconds") is None
 
 
+def test_profiles_by_hand(analysis):
+    thresholds = np.array([0.0, 0.15, 0.2, 0.5, 0.8, 0.9, 1.0])
+    # Scaled scores, of which a profile counts those above: 0.8, 1, 1, 1.2 and 0.2, 0.8, 0, 0.5.
+    good, fair = (analysis.profile(method, thresholds) for method in ("good", "fair"))
+    np.testing.assert_allclose(good.middle, [1, 1, 1, 1, 0.75, 0.75, 0.25])
+    np.testing.assert_allclose(fair.middle, [0.75, 0.75, 0.5, 0.25, 0, 0, 0])
+    # Drawn within each task: at 0.15 both runs of the first task of `fair` are above whatever is drawn, of the second
+    # task none to both. Across tasks, all four draws could be the run at 0.
+    assert (fair.low[1], fair.high[1]) == (0.5, 1.0)
+    assert (good.low[3], good.high[3]) == (1.0, 1.0)
+    # At 0.8 one run of the first task of `good` is above, and both of the second.
+    assert (good.low[4], good.high[4]) == (0.5, 1.0)
+
+
+def test_motion_by_hand(analysis):
+    jerk = analysis.motion("good", "jerk")
+    assert jerk.value == pytest.approx((0.4 + 0.6 + 0.8 + 1.2) / 4)
+    assert (jerk.low, jerk.high) == pytest.approx((0.6, 0.9))
+    assert analysis.motion("fair", "jerk_ratio").value == pytest.approx((0.5 + 1.0 + 1.0 + 2.0) / 4)
+    assert analysis.motion("good", "noise_norm").value == pytest.approx(0.9)
+    assert analysis.motion("fair", "noise_norm") is None
+    assert analysis.motion("good", "dtw") is None
+
+
 def test_one_seed_has_the_interval_of_its_episodes():
     suite = suite_from(SUITE | {"seeds": [1]}, "")
     analysis = Analysis(suite, standings(suite))
@@ -142,11 +172,22 @@ def test_page_has_everything_loads_nothing_and_is_the_same_every_time(folder):
         "Learning, all tasks together",
         "Learning, each task",
         "Final values",
+        "Motion",
         "Failed runs",
         "Do it again",
         "Glossary",
     ]
-    for words in ("good scores 100%", "0.94", "ValueError: <broke>", "members/toy-a/absent/0/log.txt", "300, 340"):
+    assert "distance to demonstrations" not in page.text  # nobody has it
+    for words in (
+        "0.75",
+        "0.60–0.90",
+        "1.50–3.00",
+        "good scores 100%",
+        "0.94",
+        "ValueError: <broke>",
+        "members/toy-a/absent/0/log.txt",
+        "300, 340",
+    ):
         assert words in page.text, words
     assert "expertgen suite <toys>" in page.text
     assert page.tags.isdisjoint({"script", "link", "iframe", "object", "embed", "base"})
@@ -170,11 +211,30 @@ def test_what_is_no_suite_is_refused(tmp_path):
         write_suite_report(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        Point("final", 1, 1.0, "jerk", 0.5, 10),
+        Point("motion", 1, 1.0, "success", 0.5, 10),
+        Point("motion", 1, 1.0, "jerk", float("nan"), 10),
+    ],
+)
+def test_a_measure_has_its_place(wrong):
+    with pytest.raises(TrainingError, match="measured something that is no result"):
+        check_points([Point("final", 1, 1.0, "success", 0.5, 10), wrong])
+
+
 def test_steering_is_read_from_its_run_folder(tmp_path):
-    points = steering.read({"steer": {"validation_episodes": 128}}, make_run(tmp_path))
-    final = points[-1]
+    folder = make_run(tmp_path)
+    points = steering.read({"steer": {"validation_episodes": 128}}, folder)
+    final = check_points(points)
     assert (final.point, final.env_steps, final.value, final.episodes) == ("final", 214_307, 251 / 256, 256)
     assert {point.episodes for point in points if point.point == "validation"} == {128}
+    motion = {point.measure: point for point in points if point.point == "motion"}
+    wanted = {"jerk": 0.71, "jerk_ratio": 0.71 / 0.62, "dtw": 0.024, "saturation": 0.22}
+    noise_norm = next(row["noise_norm"] for row in reversed(read_metrics(folder / "expert")) if "noise_norm" in row)
+    assert {name: point.value for name, point in motion.items()} == wanted | {"noise_norm": noise_norm}
+    assert motion["jerk"].episodes == 256
     curve = [point for point in points if point.point == "curve"]
     assert len(curve) > 20
     assert all(a.env_steps < b.env_steps for a, b in itertools.pairwise(curve))

@@ -55,6 +55,15 @@ def test_a_prior_is_made_once_for_all_methods_of_a_seed(alone):
     assert all(first[name] == second[name] for name in first if name != "expert")
 
 
+def test_its_motion_is_read(alone):
+    points = steering.read(steering.resolve(SETTINGS), alone / "run")
+    motion = {point.measure: point.value for point in points if point.point == "motion"}
+    stages = Results.load(alone / "run" / "results.json").stages
+    assert motion.keys() == {"jerk", "jerk_ratio", "dtw", "saturation", "noise_norm"}
+    assert motion["jerk_ratio"] == stages["expert"].jerk / stages["prior"].jerk
+    assert 0 < motion["noise_norm"] < 1.5
+
+
 def test_it_ends_as_if_the_prior_had_been_its_own(alone, tmp_path, monkeypatch):
     monkeypatch.setattr(steering, "_take_prior", lambda config, folder, common: iter(()))
     drain(steering.run(steering.resolve(SETTINGS), tmp_path / "run", tmp_path / "common"))

@@ -10,7 +10,7 @@ from expertgen import __version__
 from expertgen.cli.demos import demos_verb
 from expertgen.cli.mbrl import mbrl_verb
 from expertgen.cli.parsing import CONSOLE, listed
-from expertgen.cli.runs import distill_verb, eval_verb, prior_verb, report_verb, run_verb, steer_verb
+from expertgen.cli.runs import distill_verb, eval_verb, prior_verb, report_verb, robustness_verb, run_verb, steer_verb
 from expertgen.cli.suite import suite_verb
 from expertgen.cli.tasks import doctor_verb, tasks_verb
 from expertgen.errors import ExpertgenError, UsageError, nearest
@@ -51,6 +51,7 @@ VERBS: dict[str, Callable[[list[str]], None]] = {
     "distill": distill_verb,
     "mbrl": mbrl_verb,
     "eval": eval_verb,
+    "robustness": robustness_verb,
     "suite": suite_verb,
     "report": report_verb,
     "tasks": tasks_verb,

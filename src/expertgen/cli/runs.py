@@ -16,11 +16,12 @@ from expertgen.cli.parsing import CONSOLE, parse
 from expertgen.errors import ExpertgenError, UsageError
 from expertgen.evaluation.results import Results
 from expertgen.pipeline.measure import EVALUATION_SEED, evaluate_run
+from expertgen.pipeline.robustness import measure_robustness
 from expertgen.pipeline.run import run
 from expertgen.pipeline.settings import Stage, check_seed
 from expertgen.reporting.mbrl import is_mbrl_run, write_mbrl_report
 from expertgen.reporting.report import write_report
-from expertgen.reporting.terminal import results_table
+from expertgen.reporting.terminal import results_table, robustness_table
 from expertgen.reporting.words import TITLES
 from expertgen.runs.progress import drain, follow
 from expertgen.suite.report import write_suite_report
@@ -72,6 +73,33 @@ def eval_verb(words: list[str]) -> None:
         print(json.dumps(results.to_json(), indent=2))
     else:
         _print_results(results)
+
+
+def robustness_verb(words: list[str]) -> None:
+    """Disturb the policies of a run and print what they still achieve."""
+
+    @dataclass(frozen=True)
+    class Robustness:
+        run: Annotated[Path, tyro.conf.Positional]
+        """Run folder; robustness.json there is continued."""
+        episodes: int = 256
+        """Held-out episodes of every policy under every perturbation."""
+        perturbations: tuple[str, ...] = ()
+        """NAME, for its usual strengths, or NAME=STRENGTH; by default all that the task allows."""
+        policies: tuple[str, ...] = ()
+        """Stages and controls; by default all but students, which are slower."""
+
+    options = parse(Robustness, words, "robustness")
+    if options.episodes < 1:
+        raise UsageError(f"--episodes must be at least 1, not {options.episodes}")
+    loop = measure_robustness(options.run, options.episodes, options.perturbations, options.policies)
+    try:
+        robustness = follow(loop, CONSOLE)
+    except KeyboardInterrupt:
+        print("expertgen: stopped; finished trials are kept, the same command does the others", file=sys.stderr)
+        raise
+    CONSOLE.print(robustness_table(robustness))
+    CONSOLE.print(f"report   {write_report(options.run)}\nresults  {options.run / 'robustness.json'}")
 
 
 def report_verb(words: list[str]) -> None:

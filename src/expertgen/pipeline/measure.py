@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -32,11 +31,12 @@ from expertgen.steering.steer import SteerConfig
 from expertgen.tasks.environment import TaskEnv
 from expertgen.tasks.metaworld import MetaWorldEnv
 from expertgen.tasks.registry import get_task, make_env
+from expertgen.tasks.spec import TaskSpec
 
 EVALUATION_SEED = 999
 """Environment seed of every reported success rate: the same for all policies and runs, and used for nothing else."""
 
-_WITH_CAMERAS = ("teacher", "student", "bc_student", "blind_student")
+WITH_CAMERAS = ("teacher", "student", "bc_student", "blind_student")
 """What is measured in the students' simulator."""
 
 
@@ -80,14 +80,19 @@ def demos_of(folder: Path) -> DemoSet | None:
     return DemoSet.load(path) if path.exists() else None
 
 
+def play_env(task: TaskSpec, num_envs: int, with_cameras: bool) -> TaskEnv:
+    """Environments where a run plays its students (`with_cameras`), or all other policies."""
+    return make_student_env(task, num_envs) if with_cameras else make_env(task, num_envs, threads=available_cores())
+
+
 def saved_policies(folder: Path, config: RunConfig, env: TaskEnv) -> dict[str, Policy]:
     """The policies that a run has made so far, by the name of their stage or control.
 
     Args:
         folder: the run folder.
         config: its configuration.
-        env: where they will play; students look through the cameras of this very environment, and are left out where it
-            has none.
+        env: where they will play; students look through the cameras of this very environment. They, and the expert as
+            their teacher, are left out where it has none.
     """
     policies: dict[str, Policy] = {}
     if (path := folder / "prior" / "prior.safetensors").exists():
@@ -102,9 +107,12 @@ def saved_policies(folder: Path, config: RunConfig, env: TaskEnv) -> dict[str, P
         options = config.method_options
         expert = Expert.load(path) if isinstance(options, SteerConfig) else load_baseline(path, options)
         policies["expert"] = expert.to(config.device).policy(config.seed)
-    for name in ("student", "bc_student", "blind_student"):
-        if isinstance(env, MetaWorldEnv) and (path := folder / name / "student.safetensors").exists():
-            policies[name] = StudentPolicy(Student.load(path).to(config.device), env, seed=config.seed)
+    if isinstance(env, MetaWorldEnv):
+        if "expert" in policies:
+            policies["teacher"] = policies["expert"]
+        for name in ("student", "bc_student", "blind_student"):
+            if (path := folder / name / "student.safetensors").exists():
+                policies[name] = StudentPolicy(Student.load(path).to(config.device), env, seed=config.seed)
     return policies
 
 
@@ -130,13 +138,10 @@ def evaluate_run(folder: Path, episodes: int, env_seed: int, command: str) -> Ge
     stages = {"demos": made.stages["demos"]} if "demos" in made.stages else {}
     num_envs = min(config.evaluation.num_envs, episodes)
     with PeakMemory() as memory:
-        for of_students in (False, True) if any(name in made.stages for name in _WITH_CAMERAS) else (False,):
-            make = make_student_env if of_students else partial(make_env, threads=available_cores())
-            with closing(make(task, num_envs)) as env:
+        for of_students in (False, True) if any(name in made.stages for name in WITH_CAMERAS) else (False,):
+            with closing(play_env(task, num_envs, of_students)) as env:
                 policies = saved_policies(folder, config, env)
-                if of_students:
-                    policies["teacher"] = policies["expert"]
-                for name in (n for n in policies if (n in _WITH_CAMERAS) == of_students):
+                for name in (n for n in policies if (n in WITH_CAMERAS) == of_students):
                     played = yield from run_episodes(env, policies[name], episodes, env_seed, f"evaluate {name}")
                     took = made.stages.get(name)
                     evaluation = summarize(played, env_seed, took.seconds if took else 0.0, task, demos)

@@ -12,10 +12,13 @@ from matplotlib.patches import Circle
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, MultipleLocator, NullLocator, PercentFormatter
 
 from expertgen.evaluation.evaluate import Evaluation
+from expertgen.evaluation.perturbations import KINDS
+from expertgen.evaluation.results import STAGES
+from expertgen.evaluation.robustness import UNDISTURBED, Robustness
 from expertgen.reporting.figures import COLORS, NARROW, WIDE, chart, inline_svg, x_axis
 from expertgen.reporting.noise import NoisePicture
 from expertgen.reporting.record import is_number
-from expertgen.reporting.words import TITLES, percent
+from expertgen.reporting.words import PERTURBATIONS, TITLES, percent
 from expertgen.rl.learner import Mode
 
 Rows = Sequence[Mapping[str, Any]]
@@ -25,6 +28,9 @@ _MOST_POINTS = 700
 
 _CLOSE, _BESIDE = 0.08, 62
 """Two lines nearer than this have their words beside each other: how far [success; points]."""
+
+_DODGE = 0.09
+"""How far points of two policies stand apart, in places of a strength."""
 
 _SHARES = {"mixed_success", "alpha", "weights_effective_sample_size", "weights_zeros"}
 """Metrics that are shares, shown in percent from 0 to 1."""
@@ -95,6 +101,39 @@ def noise_chart(noise: NoisePicture) -> str:
             axis.set_major_locator(MaxNLocator(6, integer=True))
         figure.legend(loc="outside upper left", ncols=2, fontsize=7.5, labelcolor=COLORS["muted"], handletextpad=0.1)
         return inline_svg(figure, "noise", "Noise chosen by the expert, projected on two directions, against N(0, I)")
+
+
+def robustness_charts(robustness: Robustness) -> list[str]:
+    """Success under each perturbation, by its strength; intervals for stages, plain points for controls."""
+    strengths: dict[str, list[float]] = {}
+    for perturbation, strength in robustness.disturbances():
+        if perturbation != UNDISTURBED:
+            strengths.setdefault(perturbation, []).append(strength)
+    return [_robustness_chart(robustness, *tried) for tried in strengths.items()]
+
+
+def _robustness_chart(robustness: Robustness, perturbation: str, strengths: Sequence[float]) -> str:
+    places = [(UNDISTURBED, 0.0), *((perturbation, strength) for strength in strengths)]
+    policies = robustness.policies()
+    with chart(NARROW, 1.95) as (figure, axes):
+        for index, policy in enumerate(policies):
+            beside = _DODGE * (index - (len(policies) - 1) / 2)
+            shares = {x + beside: t.success for x, place in enumerate(places) if (t := robustness.find(policy, *place))}
+            x, value = list(shares), [share.value for share in shares.values()]
+            if policy in STAGES:
+                error = np.array([(s.value - s.low, s.high - s.value) for s in shares.values()]).T
+                style = {"color": COLORS[policy], "fmt": "o-", "markersize": 4, "linewidth": 1.0, "capsize": 2}
+                axes.errorbar(x, value, yerr=error, **style)
+            else:
+                axes.plot(x, value, "o", color=COLORS["control"], markersize=3)
+        unit = KINDS[perturbation].unit
+        axes.set(title=PERTURBATIONS[perturbation], xlim=(-0.5, len(places) - 0.5), ylim=(-0.02, 1.04))
+        axes.set_xticks(range(len(places)), ["none", *(f"{strength:g}" for strength in strengths)])
+        axes.set_xlabel({"steps": "control steps", "": "action units"}.get(unit, unit))
+        axes.yaxis.set_major_locator(MultipleLocator(0.25))
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+        title = f"Success under {PERTURBATIONS[perturbation].lower()}, by its strength"
+        return inline_svg(figure, f"robustness-{perturbation}".replace("_", "-"), title)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Any
 from expertgen.errors import FileError
 from expertgen.evaluation.evaluate import Failure, load_failures
 from expertgen.evaluation.results import CONTROLS, STAGES, Results
+from expertgen.evaluation.robustness import Robustness
 from expertgen.reporting.noise import NoisePicture
 from expertgen.runs.files import read_json
 from expertgen.runs.metrics import read_metrics
@@ -47,6 +48,7 @@ class RunRecord:
         clips: films, or strips where there is no film, in the order of the stages, success before failure.
         chunk_spread: how far the prior's plans spread over noise [action units], of `prior/steerability.json`.
         noise: `expert/noise.json`.
+        robustness: `robustness.json`.
     """
 
     folder: Path
@@ -58,6 +60,7 @@ class RunRecord:
     clips: tuple[Clip, ...]
     chunk_spread: float | None
     noise: NoisePicture | None
+    robustness: Robustness | None
 
     @classmethod
     def read(cls, folder: Path) -> RunRecord:
@@ -69,7 +72,7 @@ class RunRecord:
         if not (folder / "run.json").exists() and not (folder / "results.json").exists():
             raise FileError(f"{folder} is not a run folder: it holds neither run.json nor results.json")
         results = Results.load(folder / "results.json") if (folder / "results.json").exists() else None
-        noise = folder / "expert" / "noise.json"
+        noise, robustness = folder / "expert" / "noise.json", folder / "robustness.json"
         return cls(
             folder=folder,
             about=read_object(folder / "run.json"),
@@ -82,6 +85,7 @@ class RunRecord:
             clips=tuple(clip for stage in FOLDERS for clip in _clips(folder / stage)),
             chunk_spread=read_object(folder / "prior" / "steerability.json").get("chunk_spread"),
             noise=NoisePicture.load(noise) if noise.exists() else None,
+            robustness=Robustness.load(robustness) if robustness.exists() else None,
         )
 
 

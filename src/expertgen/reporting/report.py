@@ -9,6 +9,7 @@ from typing import Any
 
 from expertgen.evaluation.evaluate import Evaluation
 from expertgen.evaluation.results import CONTROLS, STAGES
+from expertgen.evaluation.robustness import Robustness
 from expertgen.reporting import words
 from expertgen.reporting.page import flat, load_template
 from expertgen.reporting.record import Clip, RunRecord
@@ -83,6 +84,7 @@ def _content(record: RunRecord) -> dict[str, Any]:
         "figures": _figures(record),
         "noise_size": record.noise.dimension if record.noise else None,
         "rings": [record.noise.inside(ring) for ring in (1, 2, 3)] if record.noise else [],
+        "robustness": _robustness(record.robustness),
         "clips": _clips(record.clips),
         "seen": [outcome for outcome in ("success", "failure") if outcome in {_outcome(clip) for clip in record.clips}],
         "failures": {name: failures for name, failures in record.failures.items() if failures},
@@ -100,14 +102,28 @@ def _leap(stages: Mapping[str, Evaluation]) -> dict[str, Evaluation]:
     return {name: stages[name] for name in ("prior", expert, "student") if name in stages}
 
 
+def _robustness(robustness: Robustness | None) -> dict[str, Any] | None:
+    """The table of what disturbed policies achieve: rows of perturbations and strengths, a pair of cells a policy."""
+    if robustness is None or not robustness.trials:
+        return None
+    policies, rows = robustness.policies(), []
+    for perturbation, strength in robustness.disturbances():
+        trials = [robustness.find(policy, perturbation, strength) for policy in policies]
+        cells = [(trial.success, robustness.recovery(trial)) if trial else (None, None) for trial in trials]
+        about = (words.PERTURBATIONS[perturbation], words.strength_in_words(perturbation, strength))
+        rows.append((*about, cells))
+    return {"policies": policies, "rows": rows, "episodes": robustness.episodes}
+
+
 def _figures(record: RunRecord) -> dict[str, list[str]]:
     """Section → its figures that have something to show."""
     from expertgen.reporting import charts
 
     expert, prior, student = (record.metrics.get(name, []) for name in ("expert", "prior", "student"))
     stages = record.results.stages if record.results else {}
-    drawn: dict[str, list[str | None]] = {
+    drawn: dict[str, Sequence[str | None]] = {
         "learning": [charts.learning_curve(expert, x, stages) for x in ("step", "seconds")],
+        "robustness": charts.robustness_charts(record.robustness) if record.robustness else [],
         "noise": [charts.noise_chart(record.noise)] if record.noise else [],
         "prior": [charts.metric_chart(prior, *metric, "prior", "updates") for metric in _PRIOR],
         "student": [charts.metric_chart(student, *metric, "student", "updates") for metric in _STUDENT],

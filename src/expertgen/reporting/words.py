@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from expertgen.evaluation.evaluate import Evaluation
+from expertgen.evaluation.perturbations import KINDS
+from expertgen.evaluation.robustness import UNDISTURBED, Share
 from expertgen.evaluation.statistics import difference_interval
 
 TITLES = {
@@ -34,6 +36,17 @@ MEANINGS = {
     "blind_student": "the student without its cameras",
 }
 """Stage → one line about it."""
+
+
+PERTURBATIONS = {
+    UNDISTURBED: "Undisturbed",
+    "gripper_open": "Gripper forced open",
+    "actuation_noise": "Actuation noise",
+    "latency": "Latency of actions",
+    "observation_noise": "Observation noise",
+    "random_start": "Random start",
+}
+"""Perturbation → what people call it."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +115,15 @@ def percent(share: float) -> str:
     return f"{whole}%" if share in (0, 1) or 0 < whole < 100 else f"{100 * share:.1f}%"
 
 
-def interval(evaluation: Evaluation) -> str:
+def strength_in_words(perturbation: str, value: float) -> str:
+    """How strong a perturbation is, e.g. `"10 steps"`; nothing where there is none."""
+    if perturbation not in KINDS:
+        return ""
+    unit = KINDS[perturbation].unit
+    return f"{value:g}{_NARROW}{unit.rstrip('s') if value == 1 else unit}".rstrip()
+
+
+def interval(evaluation: Evaluation | Share) -> str:
     """The 95% interval, e.g. `"94.6–98.7%"`."""
     return f"{100 * evaluation.low:.1f}–{100 * evaluation.high:.1f}%"
 

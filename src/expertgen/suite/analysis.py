@@ -20,7 +20,7 @@ from expertgen.evaluation.comparison import (
 from expertgen.evaluation.statistics import wilson_interval
 from expertgen.suite.plan import Suite
 from expertgen.suite.runner import Standings
-from expertgen.suite.table import Point
+from expertgen.suite.table import Motion, Point
 
 _GRID = 100
 """Places at which a curve is averaged over runs."""
@@ -100,6 +100,15 @@ class Analysis:
         """Probability that a run of a method beats a run of another."""
         pair = [[self._finals(task, name) for task in self.shared] for name in (method, other)]
         return _estimate(probability_of_improvement, *pair)
+
+    def motion(self, method: str, measure: Motion) -> Estimate | None:
+        """Mean of a measure of how a method's final policies move, over its runs on the shared tasks.
+
+        None where a task has no run that was measured so.
+        """
+        points = [self.points(task, method, "motion") for task in self.shared]
+        values = [np.array([point.value for point in task if point.measure == measure]) for task in points]
+        return _estimate(mean, values) if values and all(map(len, values)) else None
 
     def profile(self, method: str, thresholds: np.ndarray) -> Curve:
         """Share of a method's runs that score above each threshold."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,19 @@ from expertgen.suite.analysis import Analysis, Estimate, TaskRow
 from expertgen.suite.display import value_in_words
 from expertgen.suite.plan import Suite
 from expertgen.suite.runner import Standings, member_folder, read_standings, read_suite
-from expertgen.suite.table import Point
+from expertgen.suite.table import Motion, Point
 
 _FEW_RUNS = 4
 """With fewer runs of a method than this, a profile shows nothing that the table does not."""
+
+_MOTION: dict[Motion, tuple[str, Callable[[float], str]]] = {
+    "jerk": ("jerk of actions", "{:.2f}".format),
+    "jerk_ratio": ("jerk, to the prior's", "{:.2f}".format),
+    "dtw": ("distance to demonstrations", "{:.3f}".format),
+    "saturation": ("saturated actions", words.percent),
+    "noise_norm": ("noise norm", "{:.2f}".format),
+}
+"""Measures of motion: what the page calls them, and how it says their values."""
 
 
 def write_suite_report(folder: Path) -> Path:
@@ -76,6 +86,8 @@ def _content(folder: Path, suite: Suite, standings: Standings) -> dict[str, Any]
         "absent": [method for method in suite.methods if method not in methods],
         "left_out": [task for task in suite.tasks if task not in analysis.pooled],
         "tasks": _tasks(analysis),
+        "shared": analysis.shared,
+        "motion": _motion(analysis, order),
         "figures": _figures(analysis),
         "failed": {name: (s.error, logs[name]) for name, s in ((str(s.member), s) for s in failed)},
         "words": value_in_words,
@@ -117,6 +129,22 @@ def _tasks(analysis: Analysis) -> dict[str, list[dict[str, Any]]]:
             for row in own
         ]
     return shown
+
+
+def _motion(analysis: Analysis, order: list[str]) -> dict[str, dict[str, tuple[str, str] | None]]:
+    """What the page calls a measure of motion → method → its mean and interval; measures nobody has are left out."""
+    shown = {}
+    for measure, (title, say) in _MOTION.items():
+        estimates = {method: analysis.motion(method, measure) for method in order}
+        if any(estimates.values()):
+            shown[title] = {method: e and (say(e.value), _between(e, say)) for method, e in estimates.items()}
+    return shown
+
+
+def _between(estimate: Estimate, say: Callable[[float], str]) -> str:
+    if estimate.low is None or estimate.high is None:
+        return "one seed"
+    return f"{say(estimate.low)}–{say(estimate.high)}"
 
 
 def _ends(rows: list[TaskRow]) -> tuple[float, float]:

@@ -20,7 +20,7 @@ from expertgen.presets import preset
 from expertgen.runs.config import overlay, plain
 from expertgen.runs.metrics import read_metrics
 from expertgen.runs.progress import StageProgress
-from expertgen.suite.table import Point
+from expertgen.suite.table import Motion, Point
 from expertgen.tasks.registry import get_task
 
 
@@ -73,17 +73,29 @@ def _take_prior(config: RunConfig, folder: Path, common: Path) -> Generator[Stag
 
 
 def read(settings: dict[str, Any], folder: Path) -> list[Point]:
-    """Success of training episodes, of validations (the better mode of each) and on the held-out episodes.
+    """Success of training episodes, of validations (the better mode of each) and on the held-out episodes, and motion.
 
     Seconds and simulator steps are those of steering; demonstrations and prior are left out.
     """
-    points = []
-    for row in read_metrics(folder / "expert"):
+    points, rows = [], read_metrics(folder / "expert")
+    for row in rows:
         validated = [value for key, value in row.items() if key.startswith("validated_")]
         at = (int(row["step"]), row["seconds"], "success")
         if validated:
             points.append(Point("validation", *at, max(validated), settings["steer"]["validation_episodes"]))
         elif row.get("updates", 1):  # before the first one it is the prior's success, over few episodes
             points.append(Point("curve", *at, row["success"], None))
-    expert = Results.load(folder / "results.json").stages["expert"]
-    return [*points, Point("final", expert.env_steps, expert.seconds, "success", expert.success, expert.episodes)]
+    stages = Results.load(folder / "results.json").stages
+    expert, prior = stages["expert"], stages["prior"]
+    end = (expert.env_steps, expert.seconds)
+    ratio = expert.jerk / prior.jerk if expert.jerk is not None and prior.jerk else None
+    noise_norm = next((row["noise_norm"] for row in reversed(rows) if "noise_norm" in row), None)
+    moves: list[tuple[Motion, float | None, int | None]] = [
+        ("jerk", expert.jerk, expert.episodes),
+        ("jerk_ratio", ratio, expert.episodes),
+        ("dtw", expert.dtw, expert.episodes),
+        ("saturation", expert.saturation, expert.episodes),
+        ("noise_norm", noise_norm, None),
+    ]
+    motion = [Point("motion", *end, measure, value, number) for measure, value, number in moves if value is not None]
+    return [*points, Point("final", *end, "success", expert.success, expert.episodes), *motion]

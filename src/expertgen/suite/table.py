@@ -15,8 +15,9 @@ from expertgen.runs.files import write_text
 
 COLUMNS = ("task", "method", "seed", "point", "env_steps", "seconds", "measure", "value", "episodes")
 
-PointName = Literal["curve", "validation", "final"]
-Measure = Literal["return", "success"]
+PointName = Literal["curve", "validation", "final", "motion"]
+Outcome = Literal["return", "success"]
+Motion = Literal["jerk", "jerk_ratio", "dtw", "saturation", "noise_norm"]
 
 
 @dataclass(frozen=True)
@@ -25,18 +26,20 @@ class Point:
 
     Attributes:
         point: `"final"`, the value of the run, of which there is exactly one; `"curve"`, the course of learning;
-            `"validation"`, what checkpoints were chosen by.
+            `"validation"`, what checkpoints were chosen by; `"motion"`, how the final policy moves, one a measure.
         env_steps: simulator steps learnt from so far.
         seconds: wall time of learning so far [s].
-        measure: what `value` is.
-        value: success rate or mean return.
+        measure: what `value` is: an outcome or, of a motion, `"jerk"`, `"dtw"` and `"saturation"` as in `Evaluation`,
+            `"jerk_ratio"` to the prior of the same run, or `"noise_norm"`, root mean square of the noise chosen at the
+            end of learning.
+        value: success rate, mean return, or what the measure says.
         episodes: how many it is the mean of; None if that is not known.
     """
 
     point: PointName
     env_steps: int
     seconds: float
-    measure: Measure
+    measure: Outcome | Motion
     value: float
     episodes: int | None
 
@@ -49,7 +52,8 @@ def check_points(points: Iterable[Point]) -> Point:
     """
     points = list(points)
     for point in points:
-        known = point.point in get_args(PointName) and point.measure in get_args(Measure)
+        measures = get_args(Motion if point.point == "motion" else Outcome)
+        known = point.point in get_args(PointName) and point.measure in measures
         if not known or not math.isfinite(point.value) or not math.isfinite(point.seconds):
             raise TrainingError(f"the run measured something that is no result: {point}")
     final = [point for point in points if point.point == "final"]

@@ -15,8 +15,8 @@ CAMERAS = (
 )
 """Three cameras that see the workspace from outside the arm's own volume."""
 
-PERTURBATIONS = ("actuation_noise", "latency", "gripper_open")
-"""What actions alone can bring about."""
+PERTURBATIONS = ("gripper_open", "actuation_noise", "latency", "observation_noise", "random_start")
+"""What actions and observations alone can bring about."""
 
 
 def metaworld_tasks() -> list[TaskSpec]:

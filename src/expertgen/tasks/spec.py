@@ -78,7 +78,8 @@ class TaskSpec:
         observation_groups: names of the fields that each reader may see: `"expert"` (privileged state) and `"student"`
             (what a robot has).
         cameras: the cameras a student may look through.
-        perturbations: names of the perturbations that make sense for it; nothing applies them yet.
+        perturbations: names of the perturbations that it allows (`evaluation.perturbations`); by default those that
+            need no more than actions.
         note: what a user should know (a defect of a simulator, a departure from the original), or empty.
         truncated_observation: the task sees only the first `observation_size` columns of what the simulator shows.
         largest_reward: the largest reward of a control step, where the simulator's rewards are dense and at least 0.
@@ -97,7 +98,7 @@ class TaskSpec:
     fields: tuple[ObservationField, ...] = ()
     observation_groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     cameras: tuple[CameraSpec, ...] = ()
-    perturbations: tuple[str, ...] = ()
+    perturbations: tuple[str, ...] = ("actuation_noise", "latency", "random_start")
     note: str = ""
     truncated_observation: bool = False
     largest_reward: float | None = None
