@@ -78,6 +78,10 @@ REFUSED = {
         ["steer", "assembly", "--method", "direct", "--direct.chunk-length", "300"],
         "direct.chunk_length (300) exceeds the horizon",
     ),
+    "unknown perturbation": (
+        ["run", "assembly", "--steer.perturbations", "gripper_opened"],
+        "task 'assembly' does not allow perturbation 'gripper_opened'; did you mean 'gripper_open'?",
+    ),
     "noise bound": (["run", "assembly", "--steer.noise-bound", "0"], "steer.noise_bound must be positive"),
     "unknown device": (["run", "assembly", "--device", "abacus"], "device 'abacus' cannot be used"),
     "missing file": (["prior", "assembly", "--demos-file", "nowhere.h5"], "demos_file: nowhere.h5 does not exist"),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from expertgen.errors import UsageError
-from expertgen.evaluation.perturbations import KINDS, check_perturbation, perturb, read_perturbations
+from expertgen.evaluation.perturbations import KINDS, check_perturbation, perturb, perturb_all, read_perturbations
 from expertgen.evaluation.rollouts import run_episodes
 from expertgen.runs.progress import drain
 from expertgen.tasks.conformance import check_environment
@@ -89,6 +89,17 @@ def test_latency_delays_actions_exactly(steps):
     assert np.all(got[:, :steps] == 0)
     assert np.array_equal(got[0, steps:, 0], wave(max(TASK.horizon - steps, 0)))
     assert np.all(got == got[:1, :, :1])
+
+
+def test_several_perturbations_at_once_and_the_default_strength():
+    env = Recorder(50, radius=0.0)
+    drain(run_episodes(perturb_all(env, ["gripper_open", "latency=3"]), Waver(4), 50, seed=0))
+    got = np.stack(env.arrived, axis=1)
+    assert np.array_equal(got[0, 3:, 0], wave(TASK.horizon - 3))
+    assert set((got[:, :, 1] == -1.0).sum(axis=1)) == {KINDS["gripper_open"].strengths[1]}
+    assert perturb_all(env, []) is env
+    with pytest.raises(UsageError, match="does not allow perturbation 'wind'"):
+        perturb_all(env, ["wind"])
 
 
 def test_no_action_of_an_episode_arrives_in_the_next():

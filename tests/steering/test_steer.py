@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from expertgen.errors import FileError, TrainingError, UsageError
+from expertgen.evaluation.perturbations import PerturbedEnv
 from expertgen.evaluation.rollouts import run_episodes
 from expertgen.prior.prior import DiffusionPrior, PriorPolicy
 from expertgen.rl import loop as looping
@@ -130,6 +131,29 @@ def test_a_finished_stage_is_read_back(quick_prior, tmp_path, monkeypatch):
     monkeypatch.setattr(looping, "make_env", None)
     again = drain(steer(TASK, quick_prior, TINY, 0, tmp_path))
     assert (again.mode, again.validated) == (first.mode, first.validated)
+
+
+def test_training_episodes_can_be_disturbed_and_validations_are_not(quick_prior, tmp_path, monkeypatch):
+    perturb_all, run_episodes, disturbed, played = looping.perturb_all, looping.run_episodes, [], []
+
+    def perturbing(env, words):
+        assert words == ("actuation_noise=0.5",)
+        disturbed.append(perturb_all(env, words))
+        return disturbed[-1]
+
+    def playing(env, *rest):
+        played.append(env)
+        return run_episodes(env, *rest)
+
+    monkeypatch.setattr(looping, "perturb_all", perturbing)
+    monkeypatch.setattr(looping, "run_episodes", playing)
+    drain(steer(TASK, quick_prior, replace(TINY, perturbations=("actuation_noise=0.5",)), 0, tmp_path / "a"))
+    assert disturbed
+    assert played
+    assert not any(isinstance(env, PerturbedEnv) for env in played)
+    monkeypatch.undo()
+    drain(steer(TASK, quick_prior, TINY, 0, tmp_path / "b"))
+    assert rows(tmp_path / "a") != rows(tmp_path / "b")
 
 
 def scripted(planned, see):

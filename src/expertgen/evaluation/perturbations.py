@@ -284,12 +284,34 @@ def read_perturbations(task: TaskSpec, words: Sequence[str]) -> list[tuple[str, 
     """
     found = []
     for word in words or [name for name in KINDS if name in task.perturbations]:
-        name, equals, said = word.partition("=")
-        try:
-            strengths = [float(said)] if equals else KINDS[name].strengths if name in KINDS else [0.0]
-        except ValueError:
-            raise UsageError(f"perturbation {word!r}: {said!r} is no number; write NAME or NAME=STRENGTH") from None
-        for strength in strengths:
-            check_perturbation(task, name, strength)
-            found.append((name, float(strength)))
+        name, said = _read(task, word)
+        strengths = KINDS[name].strengths if said is None else (said,)
+        found += [(name, float(strength)) for strength in strengths]
     return list(dict.fromkeys(found))
+
+
+def perturb_all(env: TaskEnv, words: Sequence[str]) -> TaskEnv:
+    """Puts perturbations around environments, one around the other.
+
+    Args:
+        env: the undisturbed environments; they may still be closed by whoever made them.
+        words: `NAME`, for its default strength, or `NAME=STRENGTH`; without any, the environments stay as they are.
+
+    Raises:
+        UsageError: as `read_perturbations`.
+    """
+    for word in words:
+        name, said = _read(env.task, word)
+        env = perturb(env, name, KINDS[name].strengths[1] if said is None else said)
+    return env
+
+
+def _read(task: TaskSpec, word: str) -> tuple[str, float | None]:
+    """A name, and the strength if it is said."""
+    name, equals, said = word.partition("=")
+    try:
+        strength = float(said) if equals else None
+    except ValueError:
+        raise UsageError(f"perturbation {word!r}: {said!r} is no number; write NAME or NAME=STRENGTH") from None
+    check_perturbation(task, name, strength or 0.0)
+    return name, strength

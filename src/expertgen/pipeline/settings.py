@@ -19,6 +19,7 @@ from expertgen.demos.collect import CollectConfig
 from expertgen.demos.scripted import default_imperfections
 from expertgen.distillation.dagger import DistillConfig
 from expertgen.errors import FileError, UsageError
+from expertgen.evaluation.perturbations import read_perturbations
 from expertgen.prior.prior import PriorConfig
 from expertgen.runs.config import check_numbers
 from expertgen.steering.steer import SteerConfig
@@ -100,6 +101,8 @@ class RunConfig:
         task = get_task(self.task)
         if (chunk := self.prior.chunk_length) > task.horizon:
             raise UsageError(f"prior.chunk_length ({chunk}) exceeds the horizon of {task.id!r} ({task.horizon} steps)")
+        if self.steer.perturbations:
+            read_perturbations(task, self.steer.perturbations)
         if getattr(self.method_options, "demo_share", 0) and self.prior_file is not None and self.demos_file is None:
             raise UsageError(
                 f"{self.method_group}.demo_share needs demonstrations beside prior_file; give demos_file, too"

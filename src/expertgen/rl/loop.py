@@ -31,6 +31,7 @@ import torch
 from torch import Tensor
 
 from expertgen.errors import TrainingError, UsageError
+from expertgen.evaluation.perturbations import perturb_all
 from expertgen.evaluation.rollouts import run_episodes
 from expertgen.rl.learner import Learner
 from expertgen.rl.process import Decision, DecisionProcess
@@ -67,6 +68,8 @@ class LoopConfig:
     """Share of every batch drawn from successful episodes."""
     success_minimum: int = 200
     """Transitions of successful episodes there must be before they get that share."""
+    perturbations: tuple[str, ...] = ()
+    """What disturbs training episodes: NAME or NAME=STRENGTH, as for `expertgen robustness`; validations are not."""
     demo_share: float = 0.0
     """Share of every batch drawn from demonstrations that succeeded."""
     validate_from: float = 0.75
@@ -196,7 +199,7 @@ class _Run:
         draw = torch_generator(self.seed, self.stage, "replay", self.segments)
         controller = self.learner.controller(torch_generator(self.seed, self.stage, "controller", self.segments))
         env = make_env(self.task, config.num_envs, threads=available_cores())
-        process = DecisionProcess(env, controller)
+        process = DecisionProcess(perturb_all(env, config.perturbations), controller)
         process.reset(derive_seed(self.seed, self.stage, "envs", self.segments))
         end = min((self.segments + 1) * config.segment_env_steps, config.env_steps)
         start, rounds, health = time.monotonic() - self.seconds, 0, _Means()
