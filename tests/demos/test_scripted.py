@@ -9,7 +9,6 @@ from expertgen.demos.collect import collect
 from expertgen.demos.imperfections import Imperfections, Roles
 from expertgen.demos.program import visible_fields
 from expertgen.demos.scripted import (
-    default_imperfections,
     imperfect_demonstrator,
     metaworld_roles,
     scripted_program,
@@ -53,6 +52,7 @@ def test_named_fields_are_all_that_the_fifty_experts_need():
 
 def test_roles_are_the_object_the_hand_and_the_gripper():
     assert metaworld_roles(get_task("peg-insert-side")) == Roles("peg_position", "hand_position", 3)
+    assert metaworld_roles(get_task("reach")).object_position == "goal_position"
     assert metaworld_roles(get_task("stick-pull")) == Roles("stick_position", "hand_position", 3)
     assert all(metaworld_roles(task).object_position.endswith("_position") for task in metaworld_tasks())
 
@@ -82,11 +82,6 @@ def test_each_imperfection_alone_spoils_the_expert(imperfections):
 def test_source_names_what_is_wrong():
     assert source_name(Imperfections()) == "metaworld-expert"
     assert source_name(Imperfections(0.015, latency=2)) == "metaworld-expert, calibration_error 0.015, latency 2"
-
-
-def test_forgiving_tasks_get_stronger_imperfections():
-    assert default_imperfections(get_task("assembly")) == Imperfections(0.015, 0.3)
-    assert default_imperfections(get_task("drawer-open")).calibration_error > 0.015
 
 
 def test_tasks_without_a_script_say_so():

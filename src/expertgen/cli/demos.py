@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
+from rich.table import Table
 
 from expertgen.cli.parsing import CONSOLE, listed, new_file, parse
 from expertgen.demos.collect import CollectConfig
@@ -16,19 +17,25 @@ from expertgen.errors import UsageError
 from expertgen.pipeline.inputs import collect_demos, read_demos
 from expertgen.pipeline.settings import RunConfig, default_settings
 from expertgen.runs.progress import follow
+from expertgen.tasks.metaworld_specs import metaworld_tasks
 from expertgen.tasks.registry import get_task, task_names
 from expertgen.tasks.spec import TaskSpec
 
 
 def demos_verb(words: list[str]) -> None:
-    """Collect, import or show demonstrations."""
-    actions = {"collect": _demos_collect, "import": _demos_import, "show": _demos_show}
+    """Collect, import or show demonstrations, or calibrate who demonstrates."""
+    actions = {
+        "collect": _demos_collect,
+        "import": _demos_import,
+        "show": _demos_show,
+        "calibrate": _demos_calibrate,
+    }
     if words and words[0] in ("-h", "--help"):
         CONSOLE.print(listed("expertgen demos", actions))
     elif words and words[0] in actions:
         actions[words[0]](words[1:])
     else:
-        raise UsageError("expertgen demos takes one of: collect TASK, import TASK FILE, show FILE")
+        raise UsageError("expertgen demos takes one of: collect TASK, import TASK FILE, show FILE, calibrate")
 
 
 def _demos_collect(words: list[str]) -> None:
@@ -100,6 +107,39 @@ def _demos_show(words: list[str]) -> None:
         demos.check(get_task(options.task))
     name = options.task or (demos.task if demos.task in task_names() else None)
     _show(options.file, demos, get_task(name) if name else None)
+
+
+def _demos_calibrate(words: list[str]) -> None:
+    """Find how imperfect scripted demonstrators must be for their priors to be worth steering."""
+    from expertgen.pipeline.calibrate import calibrate_tasks
+
+    @dataclass(frozen=True)
+    class Calibrate:
+        tasks: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
+        """Tasks; by default all of MetaWorld."""
+        out: Path = Path("calibration.json")
+        """File to write, or to add to: tasks that it has are left alone."""
+        seed: int = 0
+        """Seed of everything random."""
+        episodes: int = 256
+        """Episodes by which a prior's success is measured."""
+        workers: int | None = None
+        """Tasks at a time; by default one a core."""
+
+    options = parse(Calibrate, words, "demos calibrate")
+    for name in ("episodes", "workers"):
+        value = getattr(options, name)
+        if value is not None and value < 1:
+            raise UsageError(f"{name} must be at least 1, not {value}")
+    tasks = [get_task(name).id for name in options.tasks] or [task.id for task in metaworld_tasks()]
+    found = follow(calibrate_tasks(tasks, options.out, options.seed, options.episodes, options.workers), CONSOLE)
+    table = Table("task", "strength", "demonstrations", "prior", "95%", "verdict", title="calibrated demonstrators")
+    for name in tasks:
+        one = found[name]
+        interval = f"{one.low:.1%} to {one.high:.1%}"
+        table.add_row(name, f"{one.strength:.3g}", f"{one.demos:.1%}", f"{one.prior:.1%}", interval, one.verdict)
+    CONSOLE.print(table)
+    CONSOLE.print(f"file     {options.out}")
 
 
 def _show(path: Path, demos: DemoSet, task: TaskSpec | None) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from expertgen.demos.calibrated import imperfections_of, shipped_calibrations
 from expertgen.demos.imperfections import DEFAULT_IMPERFECTIONS, Imperfections, Roles, imperfect
 from expertgen.demos.program import MakeProgram
 from expertgen.errors import UsageError
@@ -18,12 +19,8 @@ from expertgen.tasks.spec import TaskSpec
 SOURCE = "metaworld-expert"
 """Who demonstrates, where these programs do."""
 
-_FORGIVING = {
-    "drawer-open": Imperfections(calibration_error=0.08, actuation_noise=0.3),
-    "hammer": Imperfections(calibration_error=0.03, actuation_noise=0.3),
-    "pick-place": Imperfections(calibration_error=0.03, actuation_noise=0.3),
-}
-"""Tasks whose expert succeeds too often under the default imperfections for its demonstrations to need steering."""
+_REACHING = ("reach", "reach-wall")
+"""Tasks in which the hand goes to the goal, and nothing is handled."""
 
 
 class MetaWorldExpert:
@@ -77,8 +74,9 @@ def imperfect_demonstrator(task: TaskSpec, imperfections: Imperfections) -> Make
 
 
 def default_imperfections(task: TaskSpec) -> Imperfections:
-    """Imperfections under which the scripted demonstrator of a task is worth steering: it succeeds, but rarely."""
-    return _FORGIVING.get(task.id, DEFAULT_IMPERFECTIONS)
+    """Imperfections under which a task's scripted demonstrator makes a prior worth steering, by calibration."""
+    found = shipped_calibrations().get(task.id)
+    return imperfections_of(found.strength) if found else DEFAULT_IMPERFECTIONS
 
 
 def source_name(imperfections: Imperfections) -> str:
@@ -88,6 +86,10 @@ def source_name(imperfections: Imperfections) -> str:
 
 
 def metaworld_roles(task: TaskSpec) -> Roles:
-    """What the imperfections of a MetaWorld task are about; the object to be handled is always in columns 4:7."""
-    handled = next(field.name for field in task.fields if field.start == 4)
+    """What the imperfections of a MetaWorld task are about.
+
+    It is the object to be handled, which is always in columns 4:7, or the goal where the hand itself is to go there.
+    """
+    first = 36 if task.id in _REACHING else 4
+    handled = next(field.name for field in task.fields if field.start == first)
     return Roles(handled, "hand_position", task.action_names.index("gripper"))

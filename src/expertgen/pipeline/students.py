@@ -14,7 +14,7 @@ from expertgen.distillation.student import StudentPolicy, make_student_env
 from expertgen.evaluation.evaluate import Evaluation
 from expertgen.pipeline.measure import measure
 from expertgen.pipeline.settings import RunConfig
-from expertgen.runs.machine import available_cores, die_with_parent, prepare_process
+from expertgen.runs.machine import available_cores, prepare_worker
 from expertgen.runs.metrics import read_metrics
 from expertgen.runs.progress import StageProgress, drain, timed
 from expertgen.steering.expert import Expert, ExpertPolicy
@@ -36,7 +36,7 @@ def train_students(config: RunConfig, folder: Path) -> Generator[StageProgress, 
         what each of them achieved, by name; and the `teacher`, which is the expert in the students' simulator.
     """
     evaluations = {}
-    with ProcessPoolExecutor(1, get_context("spawn"), initializer=_prepare_worker) as second_core:
+    with ProcessPoolExecutor(1, get_context("spawn"), initializer=prepare_worker) as second_core:
         aside = [second_core.submit(_control, config, folder, name) for name in CONTROLS if available_cores() > 1]
         evaluations["teacher"] = yield from _measure_teacher(config, folder)
         evaluations["student"] = yield from _train_student(config, folder, "student")
@@ -84,11 +84,6 @@ def _settings(config: RunConfig, name: str) -> DistillConfig:
 
 def _expert(config: RunConfig, folder: Path) -> Expert:
     return Expert.load(folder / "expert" / "expert.safetensors").to(config.device)
-
-
-def _prepare_worker() -> None:
-    die_with_parent()
-    prepare_process()
 
 
 def _control(config: RunConfig, folder: Path, name: str) -> None:

@@ -129,3 +129,9 @@ def die_with_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None and not parent.is_alive():  # it ended while this one was starting
         os._exit(1)
+
+
+def prepare_worker() -> None:
+    """What a process of a pool does first."""
+    die_with_parent()
+    prepare_process()
