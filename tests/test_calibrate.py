@@ -114,7 +114,7 @@ def test_every_task_was_calibrated_and_says_where_it_stands():
     ("words", "refusal"),
     [
         (["hopper"], "task 'hopper' has no scripted demonstrator"),
-        (["asembly"], "assembly"),
+        (["assemblyx"], "did you mean .assembly."),
         (["assembly", "--episodes", "0"], "episodes must be at least 1, not 0"),
         (["assembly", "--workers", "0"], "workers must be at least 1, not 0"),
     ],

@@ -78,10 +78,12 @@ def test_the_search_finds_the_one_good_noise():
         # The second step of a chunk goes on from where the first one led, so it is left out.
         return towards * (always | sometimes)[:, None, None] * torch.tensor([1.0, 0.0])[None, :, None]
 
-    found = drain(search_constant_noise(replace(TASK, horizon=60), FakePrior(function), seed=5))
+    found, env_steps = drain(search_constant_noise(replace(TASK, horizon=60), FakePrior(function), seed=5))
     assert torch.equal(found, good)
+    assert 2 * 64 * 4 < env_steps <= 2 * 64 * 4 * 60
 
 
 def test_the_search_needs_no_more_than_one_candidate():
-    found = drain(search_constant_noise(TASK, FakePrior(lambda o, w: w.tanh()), seed=1, candidates=1, episodes_each=1))
+    prior = FakePrior(lambda o, w: w.tanh())
+    found, _ = drain(search_constant_noise(TASK, prior, seed=1, candidates=1, episodes_each=1))
     assert torch.equal(found, torch.randn(1, 2, 2, generator=torch_generator(1, "constant noise"))[0])

@@ -4,9 +4,10 @@ import json
 
 import pytest
 
+from expertgen.errors import UsageError
 from expertgen.evaluation.results import Results
 from expertgen.runs.progress import drain
-from expertgen.suite import steering
+from expertgen.suite import priors, steering
 from tests.test_pipeline import TIMES
 
 SETTINGS = {
@@ -78,3 +79,32 @@ def test_another_seed_or_prior_is_made_anew(alone, tmp_path):
         folder = tmp_path / str(len(list(tmp_path.iterdir())))
         drain(steering.run(steering.resolve({**SETTINGS, **changes}), folder, tmp_path / "common"))
     assert len(list((tmp_path / "common").iterdir())) == 2
+
+
+@pytest.mark.parametrize("policy", ["prior", "zero_noise", "constant_noise"])
+def test_what_a_prior_can_do_is_a_member_too(alone, policy):
+    settings = {name: group for name, group in SETTINGS.items() if name != "steer"}
+    resolved = priors.resolve({**settings, "policy": policy})
+    before = len(list((alone / "common").iterdir()))
+    drain(priors.run(resolved, alone / policy, alone / "common"))
+    assert len(list((alone / "common").iterdir())) == before, "it is the prior that is steered"
+    (point,) = priors.read(resolved, alone / policy)
+    stage = Results.load(alone / "run" / "results.json").stages[policy]
+    assert (point.point, point.value, point.episodes) == ("final", stage.success, 4)
+    assert (point.env_steps > 0) == (point.seconds > 0) == (policy == "constant_noise")
+
+
+@pytest.mark.parametrize(
+    ("changes", "refusal"),
+    [
+        ({"policy": "constant"}, "policy must be one of prior, zero_noise, constant_noise, not 'constant'"),
+        (
+            {"policy": "constant_noise", "evaluation": {"constant_noises": 0}},
+            "left out by evaluation.constant_noises 0",
+        ),
+        ({"until": "prior"}, "until has no place in a comparison"),
+    ],
+)
+def test_a_prior_that_cannot_be_compared_is_refused(changes, refusal):
+    with pytest.raises(UsageError, match=refusal):
+        priors.resolve({"task": "drawer-open", "seed": 0, **changes})

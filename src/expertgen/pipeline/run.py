@@ -172,12 +172,13 @@ class _Pipeline:
         candidates = config.evaluation.constant_noises
         if not path.exists():
             search = search_constant_noise(self.task, prior, config.seed, candidates, device=config.device)
-            noise, _ = yield from timed(search, path.with_name("seconds.json"))
-            save_checkpoint(path, "constant-noise", 1, {"noise": noise}, {"task": self.task.id})
-        noise = load_checkpoint(path, "constant-noise", 1)[0]["noise"]
+            (noise, steps), _ = yield from timed(search, path.with_name("seconds.json"))
+            about = {"task": self.task.id, "env_steps": steps}
+            save_checkpoint(path, "constant-noise", 1, {"noise": noise}, about)
+        tensors, about = load_checkpoint(path, "constant-noise", 1)
         seconds = read_json(path.with_name("seconds.json"))["seconds"]
-        policy = PriorPolicy(prior, noise=noise, device=config.device)
-        return (yield from self._measure("constant_noise", policy, seconds, note=f"the best of {candidates}"))
+        policy, note = PriorPolicy(prior, noise=tensors["noise"], device=config.device), f"the best of {candidates}"
+        return (yield from self._measure("constant_noise", policy, seconds, about["env_steps"], note))
 
     def _make_expert(self, prior: DiffusionPrior) -> Generator[StageProgress, None, Expert | Baseline]:
         config, folder = self.config, self.folder / "expert"

@@ -164,9 +164,15 @@ def check_seed(name: str, seed: int) -> None:
 
 
 def default_settings(task: str) -> RunConfig:
-    """Settings of a run of a task before a preset, a file or flags change them, with imperfections as the task's own.
+    """Settings of a run of a task before a preset, a file or flags change them.
+
+    The scripted demonstrators have imperfections of each task's own. The prior of a hand is larger than that of an arm
+    with a gripper, and plans half as far.
 
     Args:
         task: its name.
     """
-    return RunConfig(task, demos=CollectConfig(imperfections=default_imperfections(get_task(task))))
+    spec = get_task(task)
+    of_hand = PriorConfig(chunk_length=4, width=256, iterations=8000)
+    prior = of_hand if spec.simulator_id.startswith("AdroitHand") else PriorConfig()
+    return RunConfig(task, prior=prior, demos=CollectConfig(imperfections=default_imperfections(spec)))

@@ -74,7 +74,7 @@ def probe(prior: Prior, observation: Float[Tensor, "batch observation"], generat
 
 def search_constant_noise(
     task: TaskSpec, prior: Prior, seed: int, candidates: int = 64, episodes_each: int = 4, device: str = "cpu"
-) -> Generator[StageProgress, None, Float[Tensor, "horizon action"]]:
+) -> Generator[StageProgress, None, tuple[Float[Tensor, "horizon action"], int]]:
     """Finds the best of many constant noises ("golden ticket", https://arxiv.org/abs/2603.15757), in two rounds.
 
     Every candidate plays `episodes_each` episodes in an environment of its own; the best eighth play as many again,
@@ -88,8 +88,12 @@ def search_constant_noise(
         candidates: constant noises tried; the first is drawn like the others, from N(0, I).
         episodes_each: episodes of each candidate in the first round.
         device: where the prior's weights are.
+
+    Returns:
+        the noise, and the control steps that the search took.
     """
     noise = torch.randn(candidates, *prior.noise_shape, generator=torch_generator(seed, "constant noise"))
+    env_steps = 0
     finalists = max(1, candidates // 8)
     for number, repeats in enumerate((1, candidates // finalists)):
         players = noise.repeat_interleave(repeats, dim=0)
@@ -100,5 +104,6 @@ def search_constant_noise(
         wins = np.zeros(len(noise))
         for episode in episodes:
             wins[episode.env // repeats] += episode.success
+            env_steps += episode.steps
         noise = noise[np.argsort(-wins, kind="stable")[:finalists].copy()]
-    return noise[0]
+    return noise[0], env_steps

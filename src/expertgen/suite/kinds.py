@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from expertgen.runs.progress import StageProgress
-from expertgen.suite import mbrl, steering
+from expertgen.suite import mbrl, priors, steering
 from expertgen.suite.table import Point
 
 Settings = dict[str, Any]
@@ -33,6 +33,7 @@ class Kind:
 
 
 KINDS: dict[str, Kind] = {
+    "prior": Kind(priors.resolve, priors.run, priors.read),
     "steer": Kind(steering.resolve, steering.run, steering.read),
     "mbrl": Kind(mbrl.resolve, mbrl.run, mbrl.read),
 }

@@ -15,7 +15,7 @@ from expertgen.errors import UsageError
 from expertgen.evaluation.results import Results
 from expertgen.pipeline import run as pipeline
 from expertgen.pipeline.inputs import check_inputs
-from expertgen.pipeline.settings import RunConfig, default_settings
+from expertgen.pipeline.settings import RunConfig, Stage, default_settings
 from expertgen.presets import preset
 from expertgen.runs.config import overlay, plain
 from expertgen.runs.metrics import read_metrics
@@ -24,18 +24,22 @@ from expertgen.suite.table import Motion, Point
 from expertgen.tasks.registry import get_task
 
 
-def resolve(settings: dict[str, Any]) -> dict[str, Any]:
+def resolve(settings: dict[str, Any], until: Stage = "expert") -> dict[str, Any]:
     """All settings of a run up to its expert; `preset` names those to start from.
+
+    Args:
+        settings: what differs from the defaults.
+        until: the last stage.
 
     Raises:
         UsageError: for whatever `expertgen run` refuses, and for settings that leave nothing to steer.
     """
     for name in ("until", "expert_file"):
         if name in settings:
-            raise UsageError(f"{name} has no place in a comparison of steering: each run steers an expert of its own")
+            raise UsageError(f"{name} has no place in a comparison: each run makes an expert of its own")
     changes = dict(settings)
     config = default_settings(str(changes["task"]))
-    for group in (preset(str(changes.pop("preset", "default"))), {"until": "expert", "evaluation": {"films": False}}):
+    for group in (preset(str(changes.pop("preset", "default"))), {"until": until, "evaluation": {"films": False}}):
         config = overlay(config, group)
     config = overlay(config, {**changes, "task": config.task})
     check_inputs(config, get_task(config.task))
@@ -48,7 +52,7 @@ def run(settings: dict[str, Any], folder: Path, common: Path) -> Generator[Stage
     Demonstrations and prior are made once for all members whose settings of them, and seed, are the same.
     """
     config = overlay(RunConfig(settings["task"]), settings)
-    if not any((config.prior_file, config.demos_file, config.program)):
+    if not (config.prior_file or config.program):
         yield from _take_prior(config, folder, common)
     command = f"expertgen run {config.task} --seed {config.seed} --config {folder / 'config.json'}"
     return (yield from pipeline.run(config, folder, command))
@@ -56,8 +60,8 @@ def run(settings: dict[str, Any], folder: Path, common: Path) -> Generator[Stage
 
 def _take_prior(config: RunConfig, folder: Path, common: Path) -> Generator[StageProgress, None, None]:
     """Copies the stages up to the prior from the common folder, where whoever comes first makes them."""
-    base = RunConfig(config.task, config.seed, config.device, until="prior", demos=config.demos, prior=config.prior)
-    base = replace(base, evaluation=config.evaluation)
+    base = RunConfig(config.task, config.seed, config.device, until="prior", demos_file=config.demos_file)
+    base = replace(base, demos=config.demos, prior=config.prior, evaluation=config.evaluation)
     digest = hashlib.sha256(json.dumps(plain(base), sort_keys=True).encode()).hexdigest()[:16]
     made = common / f"prior-{digest}"
     made.mkdir(parents=True, exist_ok=True)
