@@ -10,10 +10,11 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from rows import HERE, read_rows
 
+from expertgen.demos.calibrated import shipped_calibrations
 from expertgen.dynamics.weighting.interface import Limits
 from expertgen.evaluation.comparison import interquartile_mean, stratified_bootstrap
 from expertgen.suite.analysis import Analysis, Estimate
-from expertgen.suite.plan import Member, find_suite
+from expertgen.suite.plan import Member, Suite, find_suite
 from expertgen.suite.runner import Standing, Standings
 from expertgen.suite.table import Point
 
@@ -181,16 +182,7 @@ def returns(file: str, suite_name: str) -> str:
         file: the results.csv of the suite, or those of several machines joined.
         suite_name: the suite.
     """
-    rows = read_rows(HERE / file)
-    seeds = {name: set(by(group, "task", "seed")) for (name,), group in by(rows, "method").items()}
-    complete = set.intersection(*seeds.values())  # a table may be printed while runs are under way
-    standings: Standings = {}
-    for (task, method, seed), group in by(rows, "task", "method", "seed").items():
-        if (task, seed) in complete:
-            member = Member(task, method, int(seed), "mbrl", {})
-            standings[str(member)] = Standing(member, "done", points=tuple(map(_point, group)))
-    suite = find_suite(suite_name)
-    analysis = Analysis(suite, standings)
+    suite, analysis = _analysis(file, suite_name)
     body = []
     for method in analysis.methods:
         cells = []
@@ -207,6 +199,60 @@ def returns(file: str, suite_name: str) -> str:
         body.append((method, *cells, overall, area, better))
     header = ("weighting", *analysis.shared, "all, final", "all, area", "beats uniform")
     return markdown(header, body)
+
+
+def leaderboard(file: str, suite_name: str) -> str:
+    """A suite of experts: success on each task, mean over seeds with its 95% interval, and over tasks.
+
+    Args:
+        file: the results.csv of the suite, or those of several machines joined.
+        suite_name: the suite.
+    """
+    _, analysis = _analysis(file, suite_name)
+    found = {(row.task, row.method): row for row in analysis.rows()}
+    body = [
+        (task, *(_percent(found[task, method].estimate) for method in analysis.methods)) for task in analysis.shared
+    ]
+    body += [("**interquartile mean**", *(_percent(analysis.overall(method)) for method in analysis.methods))]
+    best = analysis.methods[-1]
+    rates = [_percent(analysis.improvement(best, method)) if method != best else "" for method in analysis.methods]
+    body += [(f"{best} is ahead in", *rates)]
+    rows = [[found[task, method] for task in analysis.shared] for method in analysis.methods]
+    for axis, scale, unit in (("env_steps", 1000, " k"), ("seconds", 1, " s")):
+        body += [
+            (axis.replace("_", " "), *(f"{np.mean([getattr(r, axis) for r in g]) / scale:.0f}{unit}" for g in rows))
+        ]
+    return markdown(("task", *analysis.methods), body)
+
+
+def calibration() -> str:
+    """How imperfect each scripted demonstrator is, and what that leads to."""
+    header = ("task", "strength", "demonstrations", "prior", "95%", "tried: strength → prior", "")
+    body = []
+    for task, one in shipped_calibrations().items():
+        tried = ", ".join(f"{strength:.3g} → {prior:.1%}" for strength, prior in one.tried)
+        rates = (f"{one.demos:.1%}", f"{one.prior:.1%}", f"{one.low:.1%}–{one.high:.1%}")
+        body.append((task, f"{one.strength:.3g}", *rates, tried, "" if one.verdict == "in the band" else one.verdict))
+    return markdown(header, body)
+
+
+def _analysis(file: str, suite_name: str) -> tuple[Suite, Analysis]:
+    """A suite, and the statistics of those of its tasks and seeds that every method has in a table."""
+    suite, rows = find_suite(suite_name), read_rows(HERE / file)
+    seeds = {name: set(by(group, "task", "seed")) for (name,), group in by(rows, "method").items()}
+    complete = set.intersection(*seeds.values())  # a table may be printed while runs are under way
+    standings: Standings = {}
+    for (task, method, seed), group in by(rows, "task", "method", "seed").items():
+        if (task, seed) in complete:
+            member = Member(task, method, int(seed), suite.methods[method].kind, {})
+            standings[str(member)] = Standing(member, "done", points=tuple(map(_point, group)))
+    return suite, Analysis(suite, standings)
+
+
+def _percent(estimate: Estimate) -> str:
+    if estimate.low is None or estimate.high is None:
+        return f"{estimate.value:.1%}"
+    return f"{estimate.value:.1%} ({100 * estimate.low:.1f}–{100 * estimate.high:.1f})"
 
 
 def _point(row: dict[str, str]) -> Point:
