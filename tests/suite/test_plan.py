@@ -42,6 +42,12 @@ REFUSED = {
     "a seed of its own": ({"methods": {"a": {"kind": "toy", "settings": {"seed": 1}}}}, "method 'a' sets seed"),
     "scale of another task": ({"scale": {"toy-b": [0, 1]}}, "scale has 'toy-b', which is none of the tasks"),
     "scale upside down": ({"scale": {"toy-a": [1, 0]}}, "takes two numbers, the lower one first, not [1, 0]"),
+    "reference of another method": (
+        {"reference": {"god": {}}},
+        "reference has 'god', which is none of the methods; did",
+    ),
+    "reference of another task": ({"reference": {"good": {"toy-b": [0, 1]}}}, "reference of 'good' has 'toy-b'"),
+    "reference without bands": ({"reference": {"good": [0, 1]}}, "reference takes METHOD: {TASK: [lowest, highest]}"),
     "steering: unknown task": (
         {"tasks": ["peg-insert-sid"], "methods": {"a": {"kind": "steer"}}, "scale": {}},
         "did you mean 'peg-insert-side'",
@@ -116,7 +122,8 @@ def test_members_are_every_combination_seed_by_seed():
 
 
 def test_a_suite_survives_its_own_form():
-    suite = suite_from(FINE, "suite.yaml")
+    suite = suite_from({**FINE, "reference": {"good": {"toy-a": [0.5, 1]}}}, "suite.yaml")
+    assert suite.reference["good"]["toy-a"] == (0.5, 1.0)
     assert suite_from(yaml.safe_load(yaml.safe_dump(suite.to_json())), "again") == suite
 
 

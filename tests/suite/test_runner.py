@@ -238,6 +238,21 @@ def test_an_interrupted_suite_ends_its_members_and_says_how_to_go_on(tmp_path, m
     assert (tmp_path / "suites/toys/results.csv").read_text().count("\n") >= 1
 
 
+def test_runs_outside_of_the_reference_are_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    suite = toys()
+    bands = {"toy-a": [0.0, 1.0], "toy-b": [0.0, 0.1]}
+    method = next(iter(suite.methods))
+    value = suite.to_json() | {"tasks": list(bands), "scale": {}, "reference": {method: bands}}
+    (tmp_path / "toys.yaml").write_text(yaml.safe_dump(value))
+    assert main(["suite", "toys.yaml"]) == 1
+    told = capsys.readouterr().err
+    assert f"outside of the suite's reference: toy-b/{method}/0 has 0." in told
+    assert "not 0 to 0.1" in told
+    assert "toy-a" not in told
+    assert (tmp_path / "suites/toys/report.html").exists(), "nothing is lost"
+
+
 def gone(pid):
     """Whether a process has ended, buried or not."""
     try:

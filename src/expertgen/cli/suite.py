@@ -12,6 +12,7 @@ import tyro
 
 from expertgen.cli.parsing import CONSOLE, free, new_folder, parse
 from expertgen.errors import ExpertgenError, TrainingError, UsageError
+from expertgen.suite.analysis import outside_reference
 from expertgen.suite.display import standings_table, watch
 from expertgen.suite.plan import Suite, built_in_suites, find_suite, suite_from
 from expertgen.suite.report import load_template, write_suite_report
@@ -57,6 +58,8 @@ def suite_verb(words: list[str]) -> None:
             f"{len(failed)} of {len(standings)} runs failed: {names}; try them again with: "
             f"expertgen suite --resume {folder}"
         )
+    if outside := outside_reference(suite, standings):
+        raise TrainingError(f"outside of the suite's reference: {'; '.join(outside)}")
 
 
 def _resolve(options: _SuiteOptions) -> tuple[Suite, Path]:

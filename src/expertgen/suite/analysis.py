@@ -185,6 +185,17 @@ class Analysis:
         return np.array([(point.value - low) / (high - low) for point in self.points(task, method, "final")])
 
 
+def outside_reference(suite: Suite, standings: Standings) -> list[str]:
+    """Finished runs whose final value lies outside of the band that the suite expects it in, one line each."""
+    found = []
+    for name, standing in standings.items():
+        member = standing.member
+        band = suite.reference.get(member.method, {}).get(member.task)
+        if standing.state == "done" and band and not band[0] <= standing.final.value <= band[1]:
+            found.append(f"{name} has {standing.final.value:.4g}, not {band[0]:g} to {band[1]:g}")
+    return found
+
+
 def _line(run: Sequence[Point], axis: Axis) -> np.ndarray:
     """A run's learning curve `[points, 2]`, possibly without points."""
     return np.array([(getattr(p, axis), p.value) for p in run if p.point == "curve"], float).reshape(-1, 2)

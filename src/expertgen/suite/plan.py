@@ -14,7 +14,7 @@ from expertgen.runs.config import read_yaml
 from expertgen.suite.kinds import KINDS, Settings
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_KEYS = ("name", "tasks", "methods", "seeds", "scale")
+_KEYS = ("name", "tasks", "methods", "seeds", "scale", "reference")
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ class Suite:
         methods: name → what it is.
         seeds: of every method on every task.
         scale: task → the returns that count as 0 and as 1; needed where returns are averaged over tasks.
+        reference: method → task → the band that the final value of each run is expected in.
     """
 
     name: str
@@ -47,12 +48,14 @@ class Suite:
     methods: Mapping[str, Method]
     seeds: tuple[int, ...]
     scale: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    reference: Mapping[str, Mapping[str, tuple[float, float]]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The form of a suite file."""
         methods = {name: {"kind": m.kind, "settings": m.settings} for name, m in self.methods.items()}
         lists = {"tasks": list(self.tasks), "methods": methods, "seeds": list(self.seeds)}
-        return {"name": self.name} | lists | {"scale": {task: list(ends) for task, ends in self.scale.items()}}
+        bands = {"scale": _lists(self.scale), "reference": {m: _lists(bands) for m, bands in self.reference.items()}}
+        return {"name": self.name} | lists | bands
 
 
 @dataclass(frozen=True)
@@ -124,8 +127,21 @@ def suite_from(value: Mapping[str, Any], where: str) -> Suite:
     scale = value.get("scale") or {}
     if not isinstance(scale, Mapping):
         raise UsageError(f"{where}: scale takes TASK: [return that counts as 0, as 1], not {scale!r}")
-    ends = {task: _ends(task, pair, tasks, where) for task, pair in scale.items()}
-    return Suite(name, tasks, {n: _method(n, m, where) for n, m in methods.items()}, seeds, ends)
+    reference = value.get("reference") or {}
+    if not isinstance(reference, Mapping) or not all(isinstance(bands, Mapping) for bands in reference.values()):
+        raise UsageError(f"{where}: reference takes METHOD: {{TASK: [lowest, highest]}}, not {reference!r}")
+    for method in reference:
+        if method not in methods:
+            near = nearest(str(method), methods)
+            raise UsageError(f"{where}: reference has {method!r}, which is none of the methods{near}")
+    return Suite(
+        name,
+        tasks,
+        {n: _method(n, m, where) for n, m in methods.items()},
+        seeds,
+        _pairs(scale, tasks, "scale", where),
+        {method: _pairs(bands, tasks, f"reference of {method!r}", where) for method, bands in reference.items()},
+    )
 
 
 def members(suite: Suite) -> list[Member]:
@@ -181,10 +197,17 @@ def _distinct(value: Any, kind: type, name: str, where: str) -> tuple[Any, ...]:
     return tuple(value)
 
 
-def _ends(task: Any, pair: Any, tasks: Sequence[str], where: str) -> tuple[float, float]:
-    if task not in tasks:
-        raise UsageError(f"{where}: scale has {task!r}, which is none of the tasks{nearest(str(task), tasks)}")
-    numbers = isinstance(pair, list | tuple) and len(pair) == 2 and all(isinstance(end, int | float) for end in pair)
-    if not numbers or not pair[0] < pair[1]:
-        raise UsageError(f"{where}: scale of {task!r} takes two numbers, the lower one first, not {pair!r}")
-    return float(pair[0]), float(pair[1])
+def _pairs(pairs: Mapping[Any, Any], tasks: Sequence[str], name: str, where: str) -> dict[str, tuple[float, float]]:
+    for task, pair in pairs.items():
+        if task not in tasks:
+            raise UsageError(f"{where}: {name} has {task!r}, which is none of the tasks{nearest(str(task), tasks)}")
+        numbers = (
+            isinstance(pair, list | tuple) and len(pair) == 2 and all(isinstance(end, int | float) for end in pair)
+        )
+        if not numbers or not pair[0] < pair[1]:
+            raise UsageError(f"{where}: {name}: {task!r} takes two numbers, the lower one first, not {pair!r}")
+    return {task: (float(low), float(high)) for task, (low, high) in pairs.items()}
+
+
+def _lists(pairs: Mapping[str, tuple[float, float]]) -> dict[str, list[float]]:
+    return {task: list(pair) for task, pair in pairs.items()}

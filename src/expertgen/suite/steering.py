@@ -8,6 +8,7 @@ import json
 import shutil
 from collections.abc import Generator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +43,17 @@ def resolve(settings: dict[str, Any], until: Stage = "expert") -> dict[str, Any]
     for group in (preset(str(changes.pop("preset", "default"))), {"until": until, "evaluation": {"films": False}}):
         config = overlay(config, group)
     config = overlay(config, {**changes, "task": config.task})
-    check_inputs(config, get_task(config.task))
+    if any((config.demos_file, config.program, config.prior_file)):
+        check_inputs(config, get_task(config.task))
+    else:
+        _check_task(config.task)
     return plain(config)
+
+
+@cache
+def _check_task(task: str) -> None:
+    """Refuses a task that cannot be simulated or demonstrated; once, because many members have the same."""
+    check_inputs(RunConfig(task, until="expert"), get_task(task))
 
 
 def run(settings: dict[str, Any], folder: Path, common: Path) -> Generator[StageProgress, None, Results]:
