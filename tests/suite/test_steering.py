@@ -88,7 +88,9 @@ def test_what_a_prior_can_do_is_a_member_too(alone, policy):
     before = len(list((alone / "common").iterdir()))
     drain(priors.run(resolved, alone / policy, alone / "common"))
     assert len(list((alone / "common").iterdir())) == before, "it is the prior that is steered"
-    (point,) = priors.read(resolved, alone / policy)
+    point, *motion = priors.read(resolved, alone / policy)
+    assert {one.measure for one in motion} >= {"jerk", "jerk_ratio", "saturation"}
+    assert [one.value for one in motion if one.measure == "jerk_ratio"] == [1.0] or policy != "prior"
     stage = Results.load(alone / "run" / "results.json").stages[policy]
     assert (point.point, point.value, point.episodes) == ("final", stage.success, 4)
     assert (point.env_steps > 0) == (point.seconds > 0) == (policy == "constant_noise")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +42,9 @@ def run(settings: dict[str, Any], folder: Path, common: Path) -> Generator[Stage
 
 
 def read(settings: dict[str, Any], folder: Path) -> list[Point]:
-    """Success on the held-out episodes; seconds and simulator steps are those of the search for a constant noise."""
-    stage = Results.load(folder / "results.json").stages[settings["policy"]]
-    searched = settings["policy"] == "constant_noise"
-    seconds = stage.seconds if searched else 0.0
-    return [Point("final", stage.env_steps, seconds, "success", stage.success, stage.episodes)]
+    """Success and motion on the held-out episodes; seconds and steps are those of the search for a constant noise."""
+    stages = Results.load(folder / "results.json").stages
+    stage = stages[settings["policy"]]
+    if settings["policy"] != "constant_noise":
+        stage = replace(stage, seconds=0.0)
+    return steering.outcome(stage, stages["prior"])

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from expertgen.errors import UsageError
+from expertgen.evaluation.evaluate import Evaluation
 from expertgen.evaluation.results import Results
 from expertgen.pipeline import run as pipeline
 from expertgen.pipeline.inputs import check_inputs
@@ -100,16 +101,26 @@ def read(settings: dict[str, Any], folder: Path) -> list[Point]:
         elif row.get("updates", 1):  # before the first one it is the prior's success, over few episodes
             points.append(Point("curve", *at, row["success"], None))
     stages = Results.load(folder / "results.json").stages
-    expert, prior = stages["expert"], stages["prior"]
-    end = (expert.env_steps, expert.seconds)
-    ratio = expert.jerk / prior.jerk if expert.jerk is not None and prior.jerk else None
     noise_norm = next((row["noise_norm"] for row in reversed(rows) if "noise_norm" in row), None)
+    return [*points, *outcome(stages["expert"], stages["prior"], noise_norm)]
+
+
+def outcome(stage: Evaluation, prior: Evaluation, noise_norm: float | None = None) -> list[Point]:
+    """What a policy achieves on the held-out episodes, and how it moves there.
+
+    Args:
+        stage: the policy.
+        prior: the prior of the same run.
+        noise_norm: root mean square of the noise it chooses.
+    """
+    end = (stage.env_steps, stage.seconds)
+    ratio = stage.jerk / prior.jerk if stage.jerk is not None and prior.jerk else None
     moves: list[tuple[Motion, float | None, int | None]] = [
-        ("jerk", expert.jerk, expert.episodes),
-        ("jerk_ratio", ratio, expert.episodes),
-        ("dtw", expert.dtw, expert.episodes),
-        ("saturation", expert.saturation, expert.episodes),
+        ("jerk", stage.jerk, stage.episodes),
+        ("jerk_ratio", ratio, stage.episodes),
+        ("dtw", stage.dtw, stage.episodes),
+        ("saturation", stage.saturation, stage.episodes),
         ("noise_norm", noise_norm, None),
     ]
     motion = [Point("motion", *end, measure, value, number) for measure, value, number in moves if value is not None]
-    return [*points, Point("final", *end, "success", expert.success, expert.episodes), *motion]
+    return [Point("final", *end, "success", stage.success, stage.episodes), *motion]
