@@ -276,6 +276,7 @@ def _mean_of_means(scores: Sequence[np.ndarray]) -> np.ndarray:
 
 
 if __name__ == "__main__":
+    print(calibration(), "", sep="\n")
     print(steering(), over_tasks(), fresh(), students("students.csv"), students("depth.csv"), sep="\n\n")
     print("", offline("error_newest", 32), "", offline("error_newest_5_steps", 32), sep="\n")
     print("", offline("error_newest", 32, "deterministic"), sep="\n")

@@ -34,6 +34,12 @@ def test_the_page_of_results_shows_what_the_tables_hold(monkeypatch):
         assert not missing, "python benchmarks/tables.py prints what docs/results.md should show"
 
 
+def test_the_page_of_calibrations_shows_what_is_shipped(monkeypatch):
+    tables = load(BENCHMARKS / "tables.py", monkeypatch)
+    page = (ROOT / "docs" / "calibration.md").read_text(encoding="utf-8")
+    assert tables.calibration() in page, "python benchmarks/tables.py prints what docs/calibration.md should show"
+
+
 def test_the_page_of_weightings_shows_what_the_tables_hold(monkeypatch):
     tables = load(BENCHMARKS / "tables.py", monkeypatch)
     page = (ROOT / "docs" / "weightings.md").read_text(encoding="utf-8").splitlines()
