@@ -11,11 +11,13 @@ import torch
 from expertgen.cli import main, parsing, runs
 from expertgen.cli.options import resolve
 from expertgen.demos.imperfections import Imperfections
+from expertgen.demos.scripted import default_imperfections
 from expertgen.prior.prior import DiffusionPrior, PriorConfig
 from expertgen.steering.expert import Expert
 from expertgen.steering.noise import NoiseSpace
 from expertgen.tasks import registry
 from expertgen.tasks.audit_record import AuditRecord, TaskAudit
+from expertgen.tasks.registry import get_task
 from tests.toys import point_demos, point_task
 
 TOY = "tests.test_pipeline:POINT"
@@ -33,8 +35,14 @@ REFUSED = {
     "no environments": (["run", "assembly", "--steer.num-envs", "0"], "steer.num_envs must be at least 1"),
     "only warm-up": (["run", "assembly", "--steer.env-steps", "9000"], "steer.warmup_env_steps (16000) must be less"),
     "huge seed": (["run", "assembly", "--seed", "99999999999999999999"], "seed must not be negative, and below 2**63"),
-    "no number": (["run", "assembly", "--distill.learning-rate", "nan"], "distill.learning_rate must be a finite"),
-    "no number in file": (["run", "assembly", "--config", "nan.yaml"], "distill.randomization.position must be a fini"),
+    "no number": (
+        ["run", "assembly", "--distill.learning-rate", "nan"],
+        "learning_rate must be positive, not nan",
+    ),
+    "no number in file": (
+        ["run", "assembly", "--config", "nan.yaml"],
+        "randomization.position must not be negative",
+    ),
     "unknown camera": (["run", "assembly", "--distill.cameras", "sid"], "has no camera 'sid'; did you mean 'side'?"),
     "no camera": (["run", "assembly", "--config", "blind.yaml"], "distill.cameras names none; 'assembly' has front"),
     "no cameras to distil for": (["distill", TOY, "--program", "p.py"], "has no cameras, so there is no student"),
@@ -287,12 +295,14 @@ def test_other_versions_than_the_audited_ones_are_told_once(monkeypatch, capsys)
 
 def test_a_task_has_its_own_imperfections_unless_others_are_given(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    own = default_imperfections(get_task("drawer-open"))
+    assert own != Imperfections(0.015, 0.3)
     for words, wanted in (
         (["assembly"], Imperfections(0.015, 0.3)),
-        (["drawer-open"], Imperfections(0.08, 0.3)),
-        (["drawer-open", "--preset", "debug"], Imperfections(0.08, 0.3)),
-        (["drawer-open", "--demos.imperfections.calibration-error", "0.015"], Imperfections(0.015, 0.3)),
-        (["drawer-open", "--demos.imperfections.latency", "2"], Imperfections(0.08, 0.3, latency=2)),
+        (["drawer-open"], own),
+        (["drawer-open", "--preset", "debug"], own),
+        (["drawer-open", "--demos.imperfections.calibration-error", "0.015"], replace(own, calibration_error=0.015)),
+        (["drawer-open", "--demos.imperfections.latency", "2"], replace(own, latency=2)),
     ):
         assert resolve(words, "run")[1].demos.imperfections == wanted
 

@@ -10,6 +10,7 @@ from expertgen.cli import demos as demos_cli
 from expertgen.cli import main
 from expertgen.demos.collect import CollectConfig
 from expertgen.demos.imperfections import Imperfections
+from expertgen.demos.scripted import default_imperfections
 from expertgen.demos.store import DemoSet
 from expertgen.pipeline import inputs
 from expertgen.tasks.registry import get_task, make_env
@@ -84,10 +85,13 @@ COLLECT = {
     "no task": ([], "collect: STR Task id. (required); see expertgen demos collect --help"),
     "no such module": (["nowhere:TASK"], "task 'nowhere:TASK' cannot be imported"),
     "no script": (["adroit-door"], "has no scripted demonstrator; give one with --program FILE"),
-    "no episodes": ([TOY, "--program", "fine.py", "--episodes", "0"], "episodes is 0; it must be at least 1"),
-    "no environments": ([TOY, "--program", "fine.py", "--num-envs", "0"], "num_envs is 0; it must be at least 1"),
+    "no episodes": ([TOY, "--program", "fine.py", "--episodes", "0"], "demos.episodes must be at least 1, not 0"),
+    "no environments": ([TOY, "--program", "fine.py", "--num-envs", "0"], "demos.num_envs must be at least 1, not 0"),
     "negative seed": ([TOY, "--program", "fine.py", "--seed", "-1"], "seed must not be negative"),
-    "imperfection": ([TOY, "--imperfections.no-recovery", "2"], "no_recovery is 2.0; it is a probability"),
+    "imperfection": (
+        [TOY, "--imperfections.no-recovery", "2"],
+        "no_recovery must lie in [0, 1], not 2.0",
+    ),
     "missing program": ([TOY, "--program", "nowhere.py"], "program: nowhere.py does not exist"),
     "a folder as program": ([TOY, "--program", "."], "program: . does not exist"),
     "syntax error": ([TOY, "--program", "syntax.py"], "syntax.py, line 5: invalid syntax"),
@@ -200,10 +204,10 @@ def test_scripted_demonstrators_have_the_imperfections_of_the_task(monkeypatch):
         yield
 
     monkeypatch.setattr(demos_cli, "collect_demos", collected)
-    for i, words in enumerate((["assembly"], ["hammer"], ["hammer", "--imperfections.calibration-error", "0.01"])):
+    for i, words in enumerate((["assembly"], ["drawer-open"], ["hammer", "--imperfections.calibration-error", "0.01"])):
         assert main(["demos", "collect", *words, "--episodes", "5", "--out", f"{i}.h5"]) == 0
-    errors = [config.imperfections for config in asked]
-    assert errors == [Imperfections(error, 0.3) for error in (0.015, 0.03, 0.01)]
+    own = default_imperfections(get_task("drawer-open"))
+    assert [config.imperfections for config in asked] == [Imperfections(0.015, 0.3), own, Imperfections(0.01, 0.3)]
     assert asked[0] == CollectConfig(episodes=5)
 
 

@@ -155,7 +155,7 @@ def test_a_program_is_evaluated_like_any_policy():
 
 def test_config_refuses_impossible_values(wrong_types):
     assert CollectConfig() == CollectConfig(128, 64, "all", Imperfections(0.015, 0.3))
-    for values, message in (({"episodes": 0}, "episodes is 0"), ({"num_envs": 0}, "num_envs is 0")):
+    for values, message in (({"episodes": 0}, "demos.episodes must"), ({"num_envs": 0}, "demos.num_envs must")):
         with pytest.raises(UsageError, match=message):
             CollectConfig(**values)
     with pytest.raises(UsageError, match="episodes is 0"):

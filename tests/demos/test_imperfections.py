@@ -194,5 +194,5 @@ def test_same_seed_gives_the_same_actions_also_after_other_episodes():
     ],
 )
 def test_impossible_strength_names_the_field(name, value):
-    with pytest.raises(UsageError, match=rf"^{name} is "):
+    with pytest.raises(UsageError, match=rf"^imperfections\.{name} must "):
         replace(Imperfections(), **{name: value})

@@ -21,6 +21,7 @@ from expertgen.prior.prior import Prior
 from expertgen.rl.fast_td3 import FastTd3Config
 from expertgen.rl.learner import success_reward
 from expertgen.rl.sac import SacConfig
+from expertgen.runs.ranges import Count, Positive, Share, check_ranges
 from expertgen.tasks.chunks import ChunkOutcome
 from expertgen.tasks.spec import TaskSpec
 
@@ -29,11 +30,11 @@ from expertgen.tasks.spec import TaskSpec
 class DirectConfig:
     """RL on the actions themselves."""
 
-    chunk_length: int = 4
+    chunk_length: Count = 4
     """Control steps of a decision."""
-    demo_share: float = 0.5
+    demo_share: Share = 0.5
     """Share of every batch drawn from demonstrations that succeeded; 0 is RL from scratch."""
-    updates_per_decision: float = 0.25
+    updates_per_decision: Positive = 0.25
     """Gradient steps for every decision of every environment."""
     reward: Literal["sparse", "dense"] = "sparse"
     """1 at success, or the simulator's own reward, where the task has one; `docs/baselines.md` has its scale."""
@@ -45,12 +46,7 @@ class DirectConfig:
     """FastTD3; its discount is per decision."""
 
     def __post_init__(self) -> None:
-        if self.chunk_length < 1:
-            raise UsageError(f"direct.chunk_length must be at least 1, not {self.chunk_length}")
-        if not 0 <= self.demo_share < 1:
-            raise UsageError(f"direct.demo_share must lie in [0, 1), not {self.demo_share}")
-        if not self.updates_per_decision > 0:
-            raise UsageError(f"direct.updates_per_decision must be positive, not {self.updates_per_decision}")
+        check_ranges(self, "direct")
         if self.reward == "dense" and self.demo_share:
             raise UsageError(
                 "direct.reward dense does not fit demonstrations in the batches; set direct.demo_share to 0"

@@ -29,7 +29,6 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from expertgen.errors import UsageError
 from expertgen.prior.diffusion import NoisePredictor
 from expertgen.prior.prior import DiffusionPrior
 from expertgen.rl.networks import CriticEnsemble
@@ -37,69 +36,50 @@ from expertgen.rl.parts import agent_state, differentiate, load_agent_state
 from expertgen.rl.ppo import advantages
 from expertgen.rl.replay import Rollout
 from expertgen.runs.averaging import update_average
+from expertgen.runs.ranges import Count, Natural, Part, Positive, Rate, check_ranges
 
 
 @dataclass(frozen=True)
 class DppoConfig:
     """Diffusion policy policy optimization with returns in [0, 1]."""
 
-    width: int = 128
+    width: Count = 128
     """Hidden width of the value function."""
-    depth: int = 3
+    depth: Count = 3
     """Hidden layers of the value function."""
-    learning_rate: float = 1e-4
+    learning_rate: Positive = 1e-4
     """Adam's learning rate for the prior's network."""
-    critic_learning_rate: float = 1e-3
+    critic_learning_rate: Positive = 1e-3
     """Adam's learning rate for the value function."""
-    discount: float = 0.97
+    discount: Rate = 0.97
     """Discount per decision."""
-    denoising_discount: float = 0.9
+    denoising_discount: Rate = 0.9
     """Discount of the advantage for each denoising step that is still to come."""
-    trace: float = 0.95
+    trace: Part = 0.95
     """λ of generalised advantage estimation."""
-    rounds: int = 16
+    rounds: Count = 16
     """Decisions of every environment between two updates."""
-    epochs: int = 5
+    epochs: Count = 5
     """Passes over those decisions in an update."""
-    critic_updates: int = 2
+    critic_updates: Natural = 2
     """First updates in which the value function learns alone: advantages from an untrained one mislead."""
-    batch_size: int = 1024
+    batch_size: Count = 1024
     """Denoising steps a gradient step."""
-    clip: float = 0.2
+    clip: Positive = 0.2
     """ε of the last denoising step: how far a probability ratio may move from 1 before its gradient is cut."""
-    first_clip: float = 0.1
+    first_clip: Positive = 0.1
     """ε of the first denoising step; in between it rises geometrically."""
-    exploration_deviation: float = 0.1
+    exploration_deviation: Positive = 0.1
     """Least deviation of a denoising step when it is sampled, in parts of the largest action."""
-    likelihood_deviation: float = 0.1
+    likelihood_deviation: Positive = 0.1
     """Least deviation of a denoising step in its likelihood."""
-    gradient_norm: float = 1.0
+    gradient_norm: Positive = 1.0
     """Largest norm of a gradient of the prior's network."""
-    average_rate: float = 0.02
+    average_rate: Rate = 0.02
     """Rate of the exponential moving average of the network, a gradient step."""
 
     def __post_init__(self) -> None:
-        for name in ("width", "depth", "rounds", "epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"dppo.{name} must be at least 1, not {getattr(self, name)}")
-        for name in (
-            "learning_rate",
-            "critic_learning_rate",
-            "clip",
-            "first_clip",
-            "exploration_deviation",
-            "likelihood_deviation",
-            "gradient_norm",
-        ):
-            if not getattr(self, name) > 0:
-                raise UsageError(f"dppo.{name} must be positive, not {getattr(self, name)}")
-        for name in ("discount", "denoising_discount", "average_rate"):
-            if not 0 < getattr(self, name) <= 1:
-                raise UsageError(f"dppo.{name} must lie in (0, 1], not {getattr(self, name)}")
-        if self.critic_updates < 0:
-            raise UsageError(f"dppo.critic_updates must not be negative, not {self.critic_updates}")
-        if not 0 <= self.trace <= 1:
-            raise UsageError(f"dppo.trace must lie in [0, 1], not {self.trace}")
+        check_ranges(self, "dppo")
 
 
 def denoising_step(

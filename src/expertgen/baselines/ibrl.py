@@ -23,29 +23,26 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from expertgen.errors import UsageError
 from expertgen.prior.prior import Prior
 from expertgen.rl.networks import Actor, CriticEnsemble
 from expertgen.rl.replay import Batch
 from expertgen.rl.sac import SacAgent, SacConfig
+from expertgen.runs.ranges import Positive, Share, check_ranges
 
 
 @dataclass(frozen=True)
 class IbrlConfig:
     """Imitation bootstrapped RL on chunks of the prior's length."""
 
-    demo_share: float = 0.5
+    demo_share: Share = 0.5
     """Share of every batch drawn from demonstrations that succeeded."""
-    updates_per_decision: float = 0.5
+    updates_per_decision: Positive = 0.5
     """Gradient steps for every decision of every environment."""
     sac: SacConfig = field(default_factory=lambda: SacConfig(critics=5, target_entropy=-0.5))
     """The agent; its discount is per decision."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.demo_share < 1:
-            raise UsageError(f"ibrl.demo_share must lie in [0, 1), not {self.demo_share}")
-        if not self.updates_per_decision > 0:
-            raise UsageError(f"ibrl.updates_per_decision must be positive, not {self.updates_per_decision}")
+        check_ranges(self, "ibrl")
 
 
 class IbrlController:

@@ -20,6 +20,7 @@ from torch import Tensor
 from expertgen.errors import UsageError
 from expertgen.prior.prior import Prior
 from expertgen.rl.sac import SacConfig
+from expertgen.runs.ranges import Natural, Positive, check_ranges
 
 
 @dataclass(frozen=True)
@@ -28,22 +29,19 @@ class ResidualConfig:
 
     scale: float = 0.1
     """Largest correction, in parts of the largest action."""
-    progressive_env_steps: int = 100_000
+    progressive_env_steps: Natural = 100_000
     """Control steps until the residual acts at every step; before, at an ever larger share of them."""
-    updates_per_step: float = 0.125
+    updates_per_step: Positive = 0.125
     """Gradient steps for every control step of every environment."""
     sac: SacConfig = field(default_factory=lambda: SacConfig(discount=0.996, n_step=8))
     """The agent; its discount is per control step."""
 
     def __post_init__(self) -> None:
+        check_ranges(self, "residual")
         if not 0 < self.scale <= 2:
             raise UsageError(
                 f"residual.scale must lie in (0, 2], not {self.scale}: 0 corrects nothing, 2 reaches every action"
             )
-        if self.progressive_env_steps < 0:
-            raise UsageError(f"residual.progressive_env_steps must not be negative, not {self.progressive_env_steps}")
-        if not self.updates_per_step > 0:
-            raise UsageError(f"residual.updates_per_step must be positive, not {self.updates_per_step}")
 
 
 class ResidualController:

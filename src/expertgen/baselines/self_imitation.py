@@ -23,43 +23,34 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from expertgen.errors import UsageError
 from expertgen.prior.diffusion import ddim_sample, denoising_loss
 from expertgen.prior.network import NoiseNetwork
 from expertgen.prior.prior import DiffusionPrior
 from expertgen.rl.parts import agent_state, differentiate, load_agent_state
 from expertgen.rl.replay import Batch
 from expertgen.runs.averaging import update_average
+from expertgen.runs.ranges import NotNegative, Positive, Rate, Share, check_ranges
 
 
 @dataclass(frozen=True)
 class SelfImitationConfig:
     """Self-imitation of a prior."""
 
-    demo_share: float = 0.1
+    demo_share: Share = 0.1
     """Share of every batch drawn from demonstrations that succeeded."""
-    updates_per_decision: float = 0.25
+    updates_per_decision: Positive = 0.25
     """Gradient steps for every decision of every environment."""
-    discount: float = 0.9
+    discount: Rate = 0.9
     """γ, per decision; 1 weighs all decisions of a successful episode alike."""
-    learning_rate: float = 3e-4
+    learning_rate: Positive = 3e-4
     """AdamW's learning rate."""
-    weight_decay: float = 1e-6
+    weight_decay: NotNegative = 1e-6
     """AdamW's weight decay."""
-    average_rate: float = 0.005
+    average_rate: Rate = 0.005
     """Rate of the exponential moving average of the network, which plays and is kept."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.demo_share < 1:
-            raise UsageError(f"self_imitation.demo_share must lie in [0, 1), not {self.demo_share}")
-        for name in ("updates_per_decision", "learning_rate"):
-            if not getattr(self, name) > 0:
-                raise UsageError(f"self_imitation.{name} must be positive, not {getattr(self, name)}")
-        if not self.weight_decay >= 0:
-            raise UsageError(f"self_imitation.weight_decay must not be negative, not {self.weight_decay}")
-        for name in ("discount", "average_rate"):
-            if not 0 < getattr(self, name) <= 1:
-                raise UsageError(f"self_imitation.{name} must lie in (0, 1], not {getattr(self, name)}")
+        check_ranges(self, "self_imitation")
 
 
 class SelfImitationAgent:

@@ -13,6 +13,7 @@ from expertgen.demos.program import MakeProgram, visible_fields
 from expertgen.demos.store import Demo, DemoSet, fields_of
 from expertgen.errors import UsageError
 from expertgen.runs.progress import StageProgress
+from expertgen.runs.ranges import Count, check_ranges
 from expertgen.runs.seeding import derive_seed
 from expertgen.tasks.environment import TaskEnv
 from expertgen.tasks.episodes import cohort
@@ -25,9 +26,9 @@ Keep = Literal["all", "successes"]
 class CollectConfig:
     """How demonstrations are collected."""
 
-    episodes: int = 128
+    episodes: Count = 128
     """Episodes to play."""
-    num_envs: int = 64
+    num_envs: Count = 64
     """Environments that play at the same time, at most one for each episode."""
     keep: Keep = "all"
     """Which episodes to keep: "all", or "successes" alone."""
@@ -35,9 +36,7 @@ class CollectConfig:
     """What is wrong with the scripted demonstrator."""
 
     def __post_init__(self) -> None:
-        for name in ("episodes", "num_envs"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        check_ranges(self, "demos")
 
 
 class ProgramPolicy:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from expertgen.demos.program import MakeProgram, Program
-from expertgen.errors import UsageError
+from expertgen.runs.ranges import Natural, NotNegative, Part, Share, check_ranges
 from expertgen.runs.seeding import numpy_generator
 
 OPENING_STEPS = 10
@@ -27,32 +27,21 @@ DISPLACEMENT = 0.02
 class Imperfections:
     """What is wrong with a demonstrator. At 0, an imperfection is absent."""
 
-    calibration_error: float = 0.0
+    calibration_error: NotNegative = 0.0
     """Error of the perceived object position: one constant offset per episode, standard deviation per axis [m]."""
-    actuation_noise: float = 0.0
+    actuation_noise: NotNegative = 0.0
     """Noise added to every action, standard deviation per dimension [action units]."""
-    actuation_correlation: float = 0.0
+    actuation_correlation: Share = 0.0
     """Correlation of the actuation noise from one control step to the next, in [0, 1): 0 is white, 0.95 is smooth."""
-    latency: int = 0
+    latency: Natural = 0
     """Age of what the program sees [control steps]."""
-    gripper_opening: float = 0.0
+    gripper_opening: Part = 0.0
     """Probability, per control step in which the gripper is closing, that it opens for 10 control steps."""
-    no_recovery: float = 0.0
+    no_recovery: Part = 0.0
     """Probability, per episode, that the program does not notice that it has lost an object that it had grasped."""
 
     def __post_init__(self) -> None:
-        for name in ("calibration_error", "actuation_noise"):
-            if not 0.0 <= getattr(self, name) < float("inf"):
-                raise UsageError(f"{name} is {getattr(self, name)}; it must be a number that is not negative")
-        for name in ("gripper_opening", "no_recovery"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise UsageError(f"{name} is {getattr(self, name)}; it is a probability, from 0 to 1")
-        if not 0.0 <= self.actuation_correlation < 1.0:
-            raise UsageError(
-                f"actuation_correlation is {self.actuation_correlation}; it must be at least 0 and below 1"
-            )
-        if self.latency < 0:
-            raise UsageError(f"latency is {self.latency}; it must not be negative")
+        check_ranges(self, "imperfections")
 
 
 DEFAULT_IMPERFECTIONS = Imperfections(calibration_error=0.015, actuation_noise=0.3)

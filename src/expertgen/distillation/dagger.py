@@ -29,6 +29,7 @@ from expertgen.errors import UsageError
 from expertgen.evaluation.policy import Policy
 from expertgen.runs.metrics import MetricsWriter
 from expertgen.runs.progress import StageProgress
+from expertgen.runs.ranges import Count, Natural, NotNegative, Positive, Rate, check_ranges
 from expertgen.runs.seeding import derive_seed, numpy_generator, torch_generator
 from expertgen.tasks.chunks import execute_chunk
 from expertgen.tasks.metaworld import MetaWorldEnv
@@ -50,44 +51,39 @@ class DistillConfig:
         default_factory=lambda: CameraRandomization(position=0.02, rotation=2.0, depth_noise=0.004, point_dropout=0.1)
     )
     """Imperfections of the cameras while it learns."""
-    iterations: int = 16
+    iterations: Count = 16
     """Times that new decisions are collected and trained on."""
-    decisions: int = 256
+    decisions: Count = 256
     """Decisions collected in each iteration, a multiple of num_envs; every one gets the expert's label."""
-    num_envs: int = 8
+    num_envs: Count = 8
     """Environments played side by side; few enough that each plays through whole episodes in an iteration."""
     alpha_start: float = 1.0
     """The expert's share of the decisions in the first iteration."""
     alpha_end: float = 0.2
     """The expert's share in the last iteration; 1 makes the whole behaviour cloning."""
-    updates: int = 100
+    updates: Natural = 100
     """Gradient steps in each iteration, on all decisions so far."""
-    final_iterations: int = 10
+    final_iterations: Natural = 10
     """Further iterations without new decisions, in which the learning rate falls."""
-    batch_size: int = 64
+    batch_size: Count = 64
     """Decisions in a gradient step."""
-    learning_rate: float = 1e-3
+    learning_rate: Positive = 1e-3
     """AdamW's rate; in the final iterations it falls linearly to 3%."""
-    weight_decay: float = 1e-4
+    weight_decay: NotNegative = 1e-4
     """AdamW's weight decay."""
-    ema_rate: float = 0.01
+    ema_rate: Rate = 0.01
     """Rate of the running average of the weights; the average plays and is kept."""
-    width: int = 256
+    width: Count = 256
     """Hidden width of the student's head."""
-    points: int = 512
+    points: Count = 512
     """Points in a cloud."""
-    train_points: int = 256
+    train_points: Count = 256
     """Of these, how many a gradient step uses; drawn anew for each."""
 
     def __post_init__(self) -> None:
+        check_ranges(self, "distill")
         if self.sight not in ("points", "depth", "blind"):
             raise UsageError(f"distill.sight must be 'points', 'depth' or 'blind', not {self.sight!r}")
-        for name in ("iterations", "decisions", "num_envs", "batch_size", "width", "points", "train_points"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"distill.{name} must be at least 1, not {getattr(self, name)}")
-        for name in ("updates", "final_iterations", "weight_decay"):
-            if getattr(self, name) < 0:
-                raise UsageError(f"distill.{name} must not be negative, got {getattr(self, name)}")
         if self.decisions % self.num_envs:
             raise UsageError(f"distill.decisions ({self.decisions}) must be a multiple of num_envs ({self.num_envs})")
         if not 0 <= self.alpha_end <= self.alpha_start <= 1:
@@ -95,10 +91,6 @@ class DistillConfig:
                 f"distill.alpha_start ({self.alpha_start}) and alpha_end ({self.alpha_end}) must satisfy "
                 "0 <= alpha_end <= alpha_start <= 1"
             )
-        if self.learning_rate <= 0:
-            raise UsageError(f"distill.learning_rate must be positive, not {self.learning_rate}")
-        if not 0 < self.ema_rate <= 1:
-            raise UsageError(f"distill.ema_rate must lie in (0, 1], not {self.ema_rate}")
         if self.train_points > self.points:
             raise UsageError(f"distill.train_points ({self.train_points}) cannot exceed points ({self.points})")
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from expertgen.dynamics.transitions import Transitions
 from expertgen.errors import UsageError
 from expertgen.runs.machine import fast_bfloat16
+from expertgen.runs.ranges import Count, check_ranges
 
 TARGET_BOUND = 10.0
 """Standardised targets and predictions lie within ±this: a contact force may be a hundred deviations away."""
@@ -29,21 +30,19 @@ Distribution = tuple[Tensor, ...]
 class ModelConfig:
     """A world model: an ensemble of networks of one size."""
 
-    members: int = 7
+    members: Count = 7
     """Networks in the ensemble."""
-    elites: int = 5
+    elites: Count = 5
     """Members, those with the lowest holdout error, that predict."""
-    width: int = 200
+    width: Count = 200
     """Hidden width."""
-    depth: int = 4
+    depth: Count = 4
     """Hidden layers."""
     residual: bool = True
     """Predict the change of the observation; otherwise the next observation itself."""
 
     def __post_init__(self) -> None:
-        for name in ("members", "elites", "width", "depth"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"model.{name} must be at least 1, not {getattr(self, name)}")
+        check_ranges(self, "model")
         if self.elites > self.members:
             raise UsageError(f"model.elites must be at most model.members ({self.members}), not {self.elites}")
 

@@ -29,6 +29,7 @@ from expertgen.runs.checkpoint import (
     without_prefix,
 )
 from expertgen.runs.progress import StageProgress
+from expertgen.runs.ranges import Count, NotNegative, Positive, check_ranges
 from expertgen.runs.seeding import derive_seed, torch_generator
 
 Objective = Callable[[DynamicsModel, Transitions], Tensor]
@@ -45,13 +46,13 @@ _ERROR_FLOOR = 1e-6
 class ModelTrainingConfig:
     """Training of a world model."""
 
-    batch_size: int = 256
+    batch_size: Count = 256
     """Rows of a gradient step, for each member."""
-    learning_rate: float = 1e-3
+    learning_rate: Positive = 1e-3
     """Adam's learning rate."""
-    weight_decay: float = 1e-5
+    weight_decay: NotNegative = 1e-5
     """Coefficient of the squared weights in the loss."""
-    gradient_bound: float = 100.0
+    gradient_bound: Positive = 100.0
     """Longest gradient of a member: an impact that no member thought possible must not undo what it has learned."""
     holdout: float = 0.1
     """Share of the rows that is kept for early stopping and the choice of elites."""
@@ -61,24 +62,17 @@ class ModelTrainingConfig:
     """Weights multiply the loss of a row, or the probability that it is drawn."""
     weighted_holdout: bool = True
     """Weights count in the holdout error, too: without, early stopping can undo what the weights ask for."""
-    min_epoch_steps: int = 50
+    min_epoch_steps: Count = 50
     """Gradient steps between two looks at the holdout, at least; else one pass over the data."""
-    max_steps: int = 600
+    max_steps: Count = 600
     """Gradient steps of one event, at most."""
-    patience: int = 5
+    patience: Count = 5
     """Epochs without an improvement after which an event ends."""
     improvement: float = 0.01
     """Relative decrease of a member's holdout error that counts as an improvement."""
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "min_epoch_steps", "max_steps", "patience"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"training.{name} must be at least 1, not {getattr(self, name)}")
-        for name in ("learning_rate", "gradient_bound"):
-            if not getattr(self, name) > 0:
-                raise UsageError(f"training.{name} must be positive, not {getattr(self, name)}")
-        if not self.weight_decay >= 0:
-            raise UsageError(f"training.weight_decay must not be negative, but is {self.weight_decay}")
+        check_ranges(self, "training")
         for name in ("holdout", "improvement"):
             if not 0 < getattr(self, name) < 1:
                 raise UsageError(f"training.{name} must lie in (0, 1), not {getattr(self, name)}")

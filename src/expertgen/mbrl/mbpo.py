@@ -43,6 +43,7 @@ from expertgen.rl.sac_returns import ReturnSacAgent
 from expertgen.runs.checkpoint import load_checkpoint, save_checkpoint, with_prefix, without_prefix
 from expertgen.runs.metrics import MetricsWriter
 from expertgen.runs.progress import StageProgress
+from expertgen.runs.ranges import Count, Natural, Share, check_ranges
 from expertgen.runs.seeding import derive_seed, torch_generator
 from expertgen.tasks.registry import make_env
 from expertgen.tasks.spec import TaskSpec
@@ -55,33 +56,33 @@ VALIDATION_SEED = 555
 class MbpoConfig:
     """Model-based policy optimisation."""
 
-    env_steps: int = 60_000
+    env_steps: Count = 60_000
     """Steps in the environment, exploration included."""
-    exploration_steps: int = 5_000
+    exploration_steps: Count = 5_000
     """Steps of uniform actions before anything is learned."""
-    epoch_steps: int = 1_000
+    epoch_steps: Count = 1_000
     """Steps of an epoch: between two evaluations and saved states."""
-    model_every: int = 250
+    model_every: Count = 250
     """Steps between two refreshes of the model."""
-    rollout_transitions: int = 100_000
+    rollout_transitions: Count = 100_000
     """Transitions imagined after each refresh: the longer rollouts are, the fewer begin."""
     rollout_schedule: tuple[int, int, int, int] = (20, 150, 1, 1)
     """(e0, e1, k0, k1): rollouts have k0 steps until epoch e0 and k1 steps from epoch e1 on."""
-    retain_epochs: int = 1
+    retain_epochs: Count = 1
     """Epochs for which imagined transitions are kept."""
-    updates_per_step: int = 20
+    updates_per_step: Count = 20
     """Gradient steps of the critics for each step in the environment."""
-    policy_every: int = 1
+    policy_every: Count = 1
     """The policy steps after every so many steps of the critics."""
-    batch_size: int = 256
+    batch_size: Count = 256
     """Transitions of a gradient step."""
-    real_ratio: float = 0.05
+    real_ratio: Share = 0.05
     """Share of real transitions in it."""
-    late_discount: float | None = None
+    late_discount: Share | None = None
     """Discount after `late_discount_from`; by default the agent's own stays."""
-    late_discount_from: int = 40_000
+    late_discount_from: Natural = 40_000
     """Steps in the environment from which the late discount holds."""
-    evaluation_episodes: int = 10
+    evaluation_episodes: Count = 10
     """Episodes of the evaluation at the end of each epoch."""
     keep_best: bool = False
     """The run's agent is the one of the best evaluation, not the last."""
@@ -91,20 +92,7 @@ class MbpoConfig:
     """Weights count in the choice of the states from which rollouts branch."""
 
     def __post_init__(self) -> None:
-        for name in (
-            "env_steps",
-            "exploration_steps",
-            "epoch_steps",
-            "model_every",
-            "rollout_transitions",
-            "retain_epochs",
-            "updates_per_step",
-            "policy_every",
-            "batch_size",
-            "evaluation_episodes",
-        ):
-            if getattr(self, name) < 1:
-                raise UsageError(f"mbpo.{name} must be at least 1, not {getattr(self, name)}")
+        check_ranges(self, "mbpo")
         if self.exploration_steps >= self.env_steps:
             raise UsageError(
                 f"mbpo.exploration_steps ({self.exploration_steps}) must be less than mbpo.env_steps "
@@ -114,12 +102,6 @@ class MbpoConfig:
             raise UsageError(
                 f"mbpo.policy_every ({self.policy_every}) must divide mbpo.updates_per_step ({self.updates_per_step})"
             )
-        if not 0 <= self.real_ratio < 1:
-            raise UsageError(f"mbpo.real_ratio must lie in [0, 1), not {self.real_ratio}")
-        if self.late_discount is not None and not 0 <= self.late_discount < 1:
-            raise UsageError(f"mbpo.late_discount must lie in [0, 1), not {self.late_discount}")
-        if self.late_discount_from < 0:
-            raise UsageError(f"mbpo.late_discount_from must not be negative, not {self.late_discount_from}")
         first, last, shortest, longest = self.rollout_schedule
         if not (0 <= first < last and 1 <= shortest <= longest):
             raise UsageError(

@@ -17,6 +17,7 @@ from expertgen.dynamics.termination import Termination
 from expertgen.dynamics.weighting.interface import Policy
 from expertgen.errors import UsageError
 from expertgen.mbrl.rollouts import Predictor
+from expertgen.runs.ranges import Count, Positive, check_ranges
 
 Value = Callable[[Float[Tensor, "batch observation"]], Float[Tensor, " batch"]]
 """What is still to come from a state."""
@@ -28,23 +29,21 @@ _SMALLEST_DEVIATION = 0.05
 class PlannerConfig:
     """A planner in the model."""
 
-    horizon: int = 5
+    horizon: Count = 5
     """Steps that are imagined."""
-    candidates: int = 256
+    candidates: Count = 256
     """Action sequences tried at a time."""
     proposals: int = 32
     """How many of them the policy proposes, where there is one."""
-    elites: int = 32
+    elites: Count = 32
     """Best sequences that the next ones are drawn around."""
-    iterations: int = 4
+    iterations: Count = 4
     """Times that sequences are drawn."""
-    temperature: float = 0.5
+    temperature: Positive = 0.5
     """Temperature of the elites' weights, in standard deviations of their returns."""
 
     def __post_init__(self) -> None:
-        for name in ("horizon", "candidates", "elites", "iterations"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"planner.{name} must be at least 1, not {getattr(self, name)}")
+        check_ranges(self, "planner")
         if not 0 <= self.proposals <= self.candidates:
             raise UsageError(
                 f"planner.proposals must lie between 0 and planner.candidates ({self.candidates}), not {self.proposals}"
@@ -53,8 +52,6 @@ class PlannerConfig:
             raise UsageError(
                 f"planner.elites must be at most planner.candidates ({self.candidates}), not {self.elites}"
             )
-        if not self.temperature > 0:
-            raise UsageError(f"planner.temperature must be positive, not {self.temperature}")
 
 
 class Planner:

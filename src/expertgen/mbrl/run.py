@@ -32,6 +32,7 @@ from expertgen.runs.files import read_json, write_json
 from expertgen.runs.machine import PeakMemory, machine_description, package_versions
 from expertgen.runs.metrics import read_metrics
 from expertgen.runs.progress import StageProgress
+from expertgen.runs.ranges import Count, Natural, Positive, check_ranges
 from expertgen.runs.seeding import derive_seed, seeded_weights, torch_generator
 from expertgen.tasks.registry import get_task, make_env
 from expertgen.tasks.spec import TaskSpec
@@ -52,7 +53,7 @@ class MbrlConfig:
 
     task: tyro.conf.Suppress[str]
     """Task id."""
-    seed: int = 0
+    seed: Natural = 0
     """Seed of everything random in the run; evaluation seeds are always the same."""
     device: str = "cpu"
     """Torch device: cpu, cuda, cuda:1 ..."""
@@ -64,9 +65,9 @@ class MbrlConfig:
     """What acts in the environment: the policy, or a planner that trusts the policy's value at its horizon."""
     termination: Literal["rule", "learned"] = "rule"
     """When imagined episodes end: by the task's rule, or by a classifier for tasks that have none."""
-    recency_scale: float = 5_000.0
+    recency_scale: Positive = 5_000.0
     """Age at which a weight of `recency` has fallen to 1/e, in transitions."""
-    final_episodes: int = 32
+    final_episodes: Count = 32
     """Held-out episodes of the finished agent."""
     tensorboard: bool = False
     """Write TensorBoard event files, too (extra `tensorboard`)."""
@@ -89,14 +90,9 @@ class MbrlConfig:
 
     def __post_init__(self) -> None:
         check_numbers(self)
-        if self.seed < 0:
-            raise UsageError(f"seed must not be negative, not {self.seed}")
-        if self.final_episodes < 1:
-            raise UsageError(f"final_episodes must be at least 1, not {self.final_episodes}")
+        check_ranges(self)
         if self.weighting == "vagram" and self.ensemble not in (None, "deterministic"):
             raise UsageError(f"vagram trains no variance, so ensemble must be deterministic, not {self.ensemble}")
-        if not self.recency_scale > 0:
-            raise UsageError(f"recency_scale must be positive, not {self.recency_scale}")
         if self.weighting not in ("uniform", "vagram") and not (self.mbpo.weight_model or self.mbpo.weight_starts):
             raise UsageError(f"the {self.weighting} weighting is to weigh neither the model's data nor rollout starts")
         task = get_task(self.task)

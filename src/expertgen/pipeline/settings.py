@@ -22,6 +22,7 @@ from expertgen.errors import FileError, UsageError
 from expertgen.evaluation.perturbations import read_perturbations
 from expertgen.prior.prior import PriorConfig
 from expertgen.runs.config import check_numbers
+from expertgen.runs.ranges import Count, Natural, check_ranges
 from expertgen.steering.steer import SteerConfig
 from expertgen.tasks.registry import get_task
 from expertgen.vision.rig import select_cameras
@@ -35,19 +36,17 @@ Stage = Literal["demos", "prior", "expert", "student"]
 class EvaluationConfig:
     """How success is measured."""
 
-    episodes: int = 256
+    episodes: Count = 256
     """Held-out episodes of every policy."""
-    num_envs: int = 64
+    num_envs: Count = 64
     """Environments that play at the same time, at most one for each episode."""
-    constant_noises: int = 64
+    constant_noises: Natural = 64
     """Constant noises tried, to see what can be had without learning; 0 leaves this out."""
     films: bool = True
     """Film a success and a failure of every policy (where the simulator can be seen)."""
 
     def __post_init__(self) -> None:
-        for name, least in (("episodes", 1), ("num_envs", 1), ("constant_noises", 0)):
-            if getattr(self, name) < least:
-                raise UsageError(f"evaluation.{name} must be at least {least}, not {getattr(self, name)}")
+        check_ranges(self, "evaluation")
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from expertgen.prior.diffusion import cosine_schedule, ddim_sample, trailing_tim
 from expertgen.prior.network import NoiseNetwork
 from expertgen.prior.normalizer import Normalizer
 from expertgen.runs.checkpoint import load_checkpoint, load_module, save_checkpoint, with_prefix, without_prefix
+from expertgen.runs.ranges import Count, NotNegative, Positive, Rate, check_ranges
 
 KIND, VERSION = "prior", 1
 
@@ -54,39 +55,31 @@ class Prior(Protocol):
 class PriorConfig:
     """How the behavior prior is built and trained."""
 
-    chunk_length: int = 8
+    chunk_length: Count = 8
     """H: control steps planned at once, all of them executed."""
-    levels: int = 20
+    levels: Count = 20
     """Diffusion levels of training."""
-    sampler_steps: int = 5
+    sampler_steps: Count = 5
     """DDIM steps of the sampler (trailing timesteps, eta 0)."""
-    width: int = 128
+    width: Count = 128
     """Hidden width of the noise predictor."""
-    depth: int = 3
+    depth: Count = 3
     """Residual blocks of the noise predictor."""
-    iterations: int = 6000
+    iterations: Count = 6000
     """Gradient steps."""
-    batch_size: int = 256
+    batch_size: Count = 256
     """Windows a gradient step."""
-    learning_rate: float = 1e-3
+    learning_rate: Positive = 1e-3
     """Peak of AdamW's cosine decay to zero."""
-    weight_decay: float = 1e-6
+    weight_decay: NotNegative = 1e-6
     """AdamW's weight decay."""
-    ema_rate: float = 0.005
+    ema_rate: Rate = 0.005
     """Rate of the exponential moving average of the weights; the average is what is kept."""
 
     def __post_init__(self) -> None:
-        for name in ("chunk_length", "levels", "sampler_steps", "width", "depth", "iterations", "batch_size"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"prior.{name} must be at least 1, not {getattr(self, name)}")
+        check_ranges(self, "prior")
         if self.sampler_steps > self.levels:
             raise UsageError(f"prior.sampler_steps ({self.sampler_steps}) cannot exceed prior.levels ({self.levels})")
-        if not self.learning_rate > 0:
-            raise UsageError(f"prior.learning_rate must be positive, not {self.learning_rate}")
-        if not self.weight_decay >= 0:
-            raise UsageError(f"prior.weight_decay must not be negative, not {self.weight_decay}")
-        if not 0 < self.ema_rate <= 1:
-            raise UsageError(f"prior.ema_rate must lie in (0, 1], not {self.ema_rate}")
 
 
 class DiffusionPrior:

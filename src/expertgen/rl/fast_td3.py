@@ -28,60 +28,51 @@ from expertgen.rl.networks import CriticEnsemble, TanhActor
 from expertgen.rl.parts import agent_state, differentiate, load_agent_state
 from expertgen.rl.replay import Batch
 from expertgen.runs.averaging import update_average
+from expertgen.runs.ranges import Count, NotNegative, Positive, Rate, check_ranges
 
 
 @dataclass(frozen=True)
 class FastTd3Config:
     """FastTD3 with returns in [0, 1]."""
 
-    width: int = 128
+    width: Count = 128
     """Hidden width of actor and critics."""
-    depth: int = 3
+    depth: Count = 3
     """Hidden layers of actor and critics."""
-    critics: int = 2
+    critics: Count = 2
     """Critics; the one of the lowest mean gives the target."""
     atoms: int = 51
     """Returns that a critic distinguishes, evenly spaced from 0 to 1."""
-    learning_rate: float = 1e-3
+    learning_rate: Positive = 1e-3
     """Adam's learning rate, for actor and critics."""
-    discount: float = 0.97
+    discount: Rate = 0.97
     """Discount per decision."""
-    n_step: int = 3
+    n_step: Count = 3
     """Decisions that a return looks ahead before it bootstraps."""
-    target_rate: float = 0.005
+    target_rate: Rate = 0.005
     """Polyak rate of the target critics."""
-    average_rate: float = 0.002
+    average_rate: Rate = 0.002
     """Rate of the exponential moving average of the actor."""
-    policy_delay: int = 2
+    policy_delay: Count = 2
     """Updates of the critics for one of the actor."""
     least_deviation: float = 0.05
     """Exploration noise of the most timid environment, in parts of the largest action."""
     most_deviation: float = 0.8
     """Exploration noise of the boldest environment."""
-    target_deviation: float = 0.1
+    target_deviation: NotNegative = 0.1
     """Noise added to the target's action, which smooths the critics."""
-    target_clip: float = 0.3
+    target_clip: NotNegative = 0.3
     """Largest such noise."""
 
     def __post_init__(self) -> None:
-        for name in ("width", "depth", "critics", "n_step", "policy_delay"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"fast_td3.{name} must be at least 1, not {getattr(self, name)}")
+        check_ranges(self, "fast_td3")
         if self.atoms < 2:
             raise UsageError(f"fast_td3.atoms must be at least 2, not {self.atoms}")
-        if not self.learning_rate > 0:
-            raise UsageError(f"fast_td3.learning_rate must be positive, not {self.learning_rate}")
-        for name in ("discount", "target_rate", "average_rate"):
-            if not 0 < getattr(self, name) <= 1:
-                raise UsageError(f"fast_td3.{name} must lie in (0, 1], not {getattr(self, name)}")
         if not 0 <= self.least_deviation <= self.most_deviation:
             raise UsageError(
                 f"fast_td3.least_deviation ({self.least_deviation}) must lie between 0 and "
                 f"fast_td3.most_deviation ({self.most_deviation})"
             )
-        for name in ("target_deviation", "target_clip"):
-            if not getattr(self, name) >= 0:
-                raise UsageError(f"fast_td3.{name} must not be negative, not {getattr(self, name)}")
 
 
 def project(

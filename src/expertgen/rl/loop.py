@@ -40,6 +40,7 @@ from expertgen.runs.checkpoint import load_checkpoint, save_checkpoint, with_pre
 from expertgen.runs.machine import available_cores, prepare_process
 from expertgen.runs.metrics import MetricsWriter
 from expertgen.runs.progress import StageProgress
+from expertgen.runs.ranges import Count, Positive, Share, check_ranges
 from expertgen.runs.seeding import derive_seed, torch_generator
 from expertgen.tasks.registry import make_env
 from expertgen.tasks.spec import TaskSpec
@@ -52,55 +53,40 @@ VALIDATION_SEED = 555
 class LoopConfig:
     """How long, on how many environments and on which batches an agent learns."""
 
-    num_envs: int = 64
+    num_envs: Count = 64
     """Environments simulated side by side."""
-    env_steps: int = 280_000
+    env_steps: Count = 280_000
     """Control steps of training at most."""
-    segment_env_steps: int = 40_000
+    segment_env_steps: Count = 40_000
     """Control steps between two saved states (and validations)."""
-    warmup_env_steps: int = 16_000
+    warmup_env_steps: Count = 16_000
     """Control steps before learning starts, under N(0, I) noise where the action is noise."""
-    updates_per_decision: float = 0.25
+    updates_per_decision: Positive = 0.25
     """Gradient steps for every decision of every environment."""
-    batch_size: int = 256
+    batch_size: Count = 256
     """Transitions a gradient step."""
-    success_share: float = 0.3
+    success_share: Share = 0.3
     """Share of every batch drawn from successful episodes."""
-    success_minimum: int = 200
+    success_minimum: Count = 200
     """Transitions of successful episodes there must be before they get that share."""
     perturbations: tuple[str, ...] = ()
     """What disturbs training episodes: NAME or NAME=STRENGTH, as for `expertgen robustness`; validations are not."""
-    demo_share: float = 0.0
+    demo_share: Share = 0.0
     """Share of every batch drawn from demonstrations that succeeded."""
     validate_from: float = 0.75
     """Success of recent training episodes from which a segment ends with a validation; the last one always does."""
-    validation_episodes: int = 128
+    validation_episodes: Count = 128
     """Episodes of a validation, in each mode."""
     stop_at: float = 0.99
     """Stop early at this success on the validation seeds; above 1 never."""
 
     def __post_init__(self) -> None:
-        for name in (
-            "num_envs",
-            "env_steps",
-            "segment_env_steps",
-            "warmup_env_steps",
-            "batch_size",
-            "success_minimum",
-            "validation_episodes",
-        ):
-            if getattr(self, name) < 1:
-                raise UsageError(f"steer.{name} must be at least 1, not {getattr(self, name)}")
-        if not self.updates_per_decision > 0:
-            raise UsageError(f"steer.updates_per_decision must be positive, not {self.updates_per_decision}")
+        check_ranges(self, "steer")
         if self.warmup_env_steps >= self.env_steps:
             raise UsageError(
                 f"steer.warmup_env_steps ({self.warmup_env_steps}) must be less than steer.env_steps "
                 f"({self.env_steps}), or nothing is ever learnt"
             )
-        for name in ("success_share", "demo_share"):
-            if not 0 <= getattr(self, name) < 1:
-                raise UsageError(f"steer.{name} must lie in [0, 1), not {getattr(self, name)}")
         if self.updates_per_round < 1:
             raise UsageError(
                 f"steer.updates_per_decision ({self.updates_per_decision}) is less than one update a round of "

@@ -20,58 +20,46 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from expertgen.errors import UsageError
 from expertgen.rl.networks import CriticEnsemble, GaussianActor
 from expertgen.rl.parts import agent_state, load_agent_state
 from expertgen.rl.replay import Rollout
 from expertgen.runs.averaging import update_average
+from expertgen.runs.ranges import Count, NotNegative, Part, Positive, Rate, check_ranges
 
 
 @dataclass(frozen=True)
 class PpoConfig:
     """Proximal policy optimization with returns in [0, 1]."""
 
-    width: int = 128
+    width: Count = 128
     """Hidden width of actor and value function."""
-    depth: int = 3
+    depth: Count = 3
     """Hidden layers of actor and value function."""
-    learning_rate: float = 3e-4
+    learning_rate: Positive = 3e-4
     """Adam's learning rate."""
-    discount: float = 0.97
+    discount: Rate = 0.97
     """Discount per decision."""
-    trace: float = 0.95
+    trace: Part = 0.95
     """λ of generalised advantage estimation."""
-    rounds: int = 8
+    rounds: Count = 8
     """Decisions of every environment between two updates."""
-    epochs: int = 10
+    epochs: Count = 10
     """Passes over those decisions in an update."""
-    batch_size: int = 256
+    batch_size: Count = 256
     """Decisions a gradient step."""
-    clip: float = 0.2
+    clip: Positive = 0.2
     """ε: how far a probability ratio may move from 1 before its gradient is cut."""
-    entropy: float = 0.0
+    entropy: NotNegative = 0.0
     """Weight of the policy's entropy in its objective."""
-    gradient_norm: float = 0.5
+    gradient_norm: Positive = 0.5
     """Largest norm of a gradient."""
-    deviation: float = 0.67
+    deviation: Positive = 0.67
     """Deviation of the policy before training, in parts of the largest action; 1 / 1.5 is the prior's own noise."""
-    average_rate: float = 0.02
+    average_rate: Rate = 0.02
     """Rate of the exponential moving average of the actor, a gradient step."""
 
     def __post_init__(self) -> None:
-        for name in ("width", "depth", "rounds", "epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"ppo.{name} must be at least 1, not {getattr(self, name)}")
-        for name in ("learning_rate", "clip", "gradient_norm", "deviation"):
-            if not getattr(self, name) > 0:
-                raise UsageError(f"ppo.{name} must be positive, not {getattr(self, name)}")
-        for name in ("discount", "average_rate"):
-            if not 0 < getattr(self, name) <= 1:
-                raise UsageError(f"ppo.{name} must lie in (0, 1], not {getattr(self, name)}")
-        if not 0 <= self.trace <= 1:
-            raise UsageError(f"ppo.trace must lie in [0, 1], not {self.trace}")
-        if not self.entropy >= 0:
-            raise UsageError(f"ppo.entropy must not be negative, not {self.entropy}")
+        check_ranges(self, "ppo")
 
 
 def advantages(

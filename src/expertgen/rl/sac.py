@@ -24,48 +24,40 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from expertgen.errors import UsageError
 from expertgen.rl.networks import CriticEnsemble, TanhGaussianActor
 from expertgen.rl.parts import agent_state, differentiate, load_agent_state
 from expertgen.rl.replay import Batch
 from expertgen.runs.averaging import update_average
+from expertgen.runs.ranges import Count, Positive, Rate, check_ranges
 
 
 @dataclass(frozen=True)
 class SacConfig:
     """Soft actor-critic with a success classifier as critic."""
 
-    width: int = 128
+    width: Count = 128
     """Hidden width of actor and critics."""
-    depth: int = 3
+    depth: Count = 3
     """Hidden layers of actor and critics."""
-    critics: int = 2
+    critics: Count = 2
     """Critics; the target takes their minimum."""
-    learning_rate: float = 1e-3
+    learning_rate: Positive = 1e-3
     """Adam's learning rate, for actor, critics and temperature."""
-    discount: float = 0.97
+    discount: Rate = 0.97
     """Discount per decision."""
-    n_step: int = 3
+    n_step: Count = 3
     """Decisions that a return looks ahead before it bootstraps."""
-    target_rate: float = 0.005
+    target_rate: Rate = 0.005
     """Polyak rate of the target critics."""
-    average_rate: float = 0.002
+    average_rate: Rate = 0.002
     """Rate of the exponential moving average of the actor."""
-    temperature: float = 0.02
+    temperature: Positive = 0.02
     """Initial entropy temperature; it is learned."""
     target_entropy: float = 0.0
     """Target entropy of the policy per action dimension."""
 
     def __post_init__(self) -> None:
-        for name in ("width", "depth", "critics", "n_step"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"sac.{name} must be at least 1, not {getattr(self, name)}")
-        for name in ("learning_rate", "temperature"):
-            if not getattr(self, name) > 0:
-                raise UsageError(f"sac.{name} must be positive, not {getattr(self, name)}")
-        for name in ("discount", "target_rate", "average_rate"):
-            if not 0 < getattr(self, name) <= 1:
-                raise UsageError(f"sac.{name} must lie in (0, 1], not {getattr(self, name)}")
+        check_ranges(self, "sac")
 
 
 class SacAgent:

@@ -21,46 +21,37 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from expertgen.errors import UsageError
 from expertgen.prior.normalizer import Normalizer
 from expertgen.rl.networks import CriticEnsemble, TanhGaussianActor
 from expertgen.rl.parts import agent_state, differentiate, load_agent_state
 from expertgen.rl.replay import Batch
 from expertgen.runs.averaging import update_average
+from expertgen.runs.ranges import Count, Positive, Rate, Share, check_ranges
 
 
 @dataclass(frozen=True)
 class ReturnSacConfig:
     """Soft actor-critic for dense rewards."""
 
-    width: int = 256
+    width: Count = 256
     """Hidden width of actor and critics."""
-    depth: int = 2
+    depth: Count = 2
     """Hidden layers of actor and critics."""
-    critics: int = 2
+    critics: Count = 2
     """Critics; target and actor take their minimum."""
-    learning_rate: float = 3e-4
+    learning_rate: Positive = 3e-4
     """Adam's learning rate, for actor, critics and temperature."""
-    discount: float = 0.99
+    discount: Share = 0.99
     """Discount per step."""
-    target_rate: float = 0.005
+    target_rate: Rate = 0.005
     """Polyak rate of the target critics."""
-    temperature: float = 0.02
+    temperature: Positive = 0.02
     """Entropy temperature at the start, for rewards divided by their scale."""
     target_entropy: float | None = -0.5
     """Entropy per action dimension at which the temperature is learned to keep the policy; without, it stays."""
 
     def __post_init__(self) -> None:
-        for name in ("width", "depth", "critics"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"agent.{name} must be at least 1, not {getattr(self, name)}")
-        for name in ("learning_rate", "temperature"):
-            if not getattr(self, name) > 0:
-                raise UsageError(f"agent.{name} must be positive, not {getattr(self, name)}")
-        if not 0 < self.target_rate <= 1:
-            raise UsageError(f"agent.target_rate must lie in (0, 1], not {self.target_rate}")
-        if not 0 <= self.discount < 1:
-            raise UsageError(f"agent.discount must lie in [0, 1), not {self.discount}")
+        check_ranges(self, "agent")
 
 
 class TanhGaussianPolicy(nn.Module):

@@ -24,12 +24,12 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from expertgen.errors import UsageError
 from expertgen.rl.networks import CriticEnsemble, TanhGaussianActor
 from expertgen.rl.parts import agent_state, differentiate, load_agent_state
 from expertgen.rl.replay import Batch
 from expertgen.rl.sac import SacConfig
 from expertgen.runs.averaging import update_average
+from expertgen.runs.ranges import Count, check_ranges
 
 
 @dataclass(frozen=True)
@@ -38,12 +38,11 @@ class AliasingConfig:
 
     sac: SacConfig = field(default_factory=SacConfig)
     """The soft actor-critic."""
-    distill_steps: int = 2
+    distill_steps: Count = 2
     """Gradient steps of the critics of noise for each of the critics of chunks."""
 
     def __post_init__(self) -> None:
-        if self.distill_steps < 1:
-            raise UsageError(f"aliasing.distill_steps must be at least 1, not {self.distill_steps}")
+        check_ranges(self, "aliasing")
 
 
 class AliasingAgent:

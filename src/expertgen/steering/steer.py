@@ -27,6 +27,7 @@ from expertgen.rl.ppo import PpoConfig
 from expertgen.rl.replay import Replay
 from expertgen.rl.sac import SacConfig
 from expertgen.runs.progress import StageProgress
+from expertgen.runs.ranges import Count, Natural, Positive
 from expertgen.runs.seeding import seeded_weights
 from expertgen.steering.algorithms import AgentConfig, Algorithm, best_of, make_agent
 from expertgen.steering.aliasing import AliasingConfig
@@ -40,15 +41,15 @@ from expertgen.tasks.spec import TaskSpec
 class SteerConfig(LoopConfig):
     """How the prior is steered."""
 
-    noise_bound: float = 1.5
+    noise_bound: Positive = 1.5
     """b: noise is chosen within [-b, b]."""
-    noise_rank: int = 0
+    noise_rank: Natural = 0
     """Slow courses that the noise over a chunk is made of: 1 is one noise for all steps. 0: each step has its own."""
     noise_around_prior: bool = False
     """Add what is chosen to N(0, I) noise: the prior's behaviour, and the bound is how far it can be left."""
     algorithm: Algorithm = "sac"
     """Who chooses the noise."""
-    best_of: int = 1
+    best_of: Count = 1
     """Also validate a mode that draws so many noises and takes the one that the critics value most; 1: do not."""
     sac: SacConfig = field(default_factory=SacConfig)
     """Soft actor-critic."""
@@ -61,12 +62,6 @@ class SteerConfig(LoopConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.noise_bound > 0:
-            raise UsageError(f"steer.noise_bound must be positive, not {self.noise_bound}")
-        if self.noise_rank < 0:
-            raise UsageError(f"steer.noise_rank must not be negative, not {self.noise_rank}")
-        if self.best_of < 1:
-            raise UsageError(f"steer.best_of must be at least 1, not {self.best_of}")
         if self.best_of > 1 and self.algorithm in ("fast-td3", "ppo"):
             why = "draws no noises" if self.algorithm == "fast-td3" else "has no critics of noises"
             raise UsageError(f"steer.best_of does not fit steer.algorithm {self.algorithm}, which {why}; leave it at 1")

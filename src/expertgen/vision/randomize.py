@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
 
-from expertgen.errors import UsageError
+from expertgen.runs.ranges import Natural, NotNegative, Share, check_ranges
 from expertgen.vision.camera import CameraPose
 
 _STRENGTHS = ("depth_noise", "pixel_dropout", "point_dropout")
@@ -21,26 +21,21 @@ class CameraRandomization:
     whose calibration is off. Only the table in its image corrects its height and tilt (`expertgen.vision.level`).
     """
 
-    position: float = 0.0
+    position: NotNegative = 0.0
     """Largest error of a camera's position along each axis [m]; drawn uniformly for each camera and episode."""
-    rotation: float = 0.0
+    rotation: NotNegative = 0.0
     """Largest error of its orientation about each of its axes [degrees]; drawn uniformly like the position's."""
-    depth_noise: float = 0.0
+    depth_noise: NotNegative = 0.0
     """Standard deviation of Gaussian noise on the depth of each pixel of each image [m]."""
-    pixel_dropout: float = 0.0
+    pixel_dropout: Share = 0.0
     """Share of the pixels without a return, drawn anew for each image."""
-    point_dropout: float = 0.0
+    point_dropout: Share = 0.0
     """Share of the points that are missing from the cloud, drawn anew for each cloud."""
-    latency: int = 0
+    latency: Natural = 0
     """Largest age of what the student sees [decisions]; drawn uniformly from 0 to this for each episode."""
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            if getattr(self, field.name) < 0:
-                raise UsageError(f"randomization.{field.name} must not be negative, got {getattr(self, field.name)}")
-        for name in ("pixel_dropout", "point_dropout"):
-            if getattr(self, name) >= 1:
-                raise UsageError(f"randomization.{name} is a share and must be below 1, got {getattr(self, name)}")
+        check_ranges(self, "randomization")
 
     def weakened(self, generator: np.random.Generator) -> CameraRandomization:
         """Draws an episode's own strengths of noise and dropouts, from 0 to these."""

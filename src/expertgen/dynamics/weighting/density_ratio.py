@@ -16,6 +16,7 @@ from expertgen.dynamics.weighting.network import ScalarNetwork, in_chunks
 from expertgen.errors import UsageError
 from expertgen.prior.normalizer import Normalizer
 from expertgen.runs.checkpoint import load_module, load_optimizer, optimizer_tensors, with_prefix, without_prefix
+from expertgen.runs.ranges import Count, NotNegative, Positive, check_ranges
 from expertgen.runs.seeding import seeded_weights
 
 PENALTY_EVERY = 4
@@ -26,34 +27,27 @@ PENALTY_EVERY = 4
 class DensityRatioConfig:
     """A discriminator between the newest transitions and the whole buffer."""
 
-    newest: int = 1000
+    newest: Count = 1000
     """Newest transitions that stand for the current policy."""
-    steps: int = 400
+    steps: Count = 400
     """Gradient steps at each refit; the network is kept from one refit to the next."""
-    batch_size: int = 256
+    batch_size: Count = 256
     """Transitions of each kind in a step."""
-    width: int = 128
+    width: Count = 128
     """Hidden width."""
-    depth: int = 2
+    depth: Count = 2
     """Hidden layers."""
-    learning_rate: float = 3e-4
+    learning_rate: Positive = 3e-4
     """Adam's learning rate."""
-    gradient_penalty: float = 10.0
+    gradient_penalty: NotNegative = 10.0
     """Weight of the penalty on logits steeper than 1 per deviation of the inputs; 0 for none."""
     label_floor: float = 0.0
     """Soft label of the buffer's transitions; above 0, ratios have the floor label / (1 - label)."""
-    clip: float = 5.0
+    clip: Positive = 5.0
     """Largest absolute log-ratio."""
 
     def __post_init__(self) -> None:
-        for name in ("newest", "steps", "batch_size", "width", "depth"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"ratio.{name} must be at least 1, not {getattr(self, name)}")
-        for name in ("learning_rate", "clip"):
-            if not getattr(self, name) > 0:
-                raise UsageError(f"ratio.{name} must be positive, not {getattr(self, name)}")
-        if not self.gradient_penalty >= 0:
-            raise UsageError(f"ratio.gradient_penalty must not be negative, but is {self.gradient_penalty}")
+        check_ranges(self, "ratio")
         if not 0 <= self.label_floor < 0.5:
             raise UsageError(f"ratio.label_floor must lie in [0, 0.5), not {self.label_floor}")
 

@@ -15,6 +15,7 @@ from expertgen.dynamics.transitions import Transitions
 from expertgen.dynamics.weighting.check import checked
 from expertgen.dynamics.weighting.tom import bounded, effective_sample_size, mixed
 from expertgen.errors import UsageError
+from expertgen.runs.ranges import Part, check_ranges
 
 AGES = 10
 """Parts of the buffer, by age, whose mean weights are logged."""
@@ -76,15 +77,14 @@ class Limits:
 
     largest: float = 10.0
     """Largest weight, of weights with mean 1."""
-    mix: float = 0.5
+    mix: Part = 0.5
     """Share λ of the weighting; the rest is uniform, so no weight falls below 1 - λ: what a model needs all data for
     stays learned."""
 
     def __post_init__(self) -> None:
+        check_ranges(self, "limits")
         if not self.largest >= 1:
             raise UsageError(f"limits.largest must be at least 1, the mean weight, not {self.largest}")
-        if not 0 <= self.mix <= 1:
-            raise UsageError(f"limits.mix must lie in [0, 1], not {self.mix}")
 
     def apply(self, weights: Float[Tensor, " n"], name: str) -> Float[Tensor, " n"]:
         """Bounds the weights, then mixes them with uniform ones; the mean stays 1.

@@ -25,9 +25,9 @@ from expertgen.dynamics.weighting import tom
 from expertgen.dynamics.weighting.density_ratio import DensityRatio, NewestRatio
 from expertgen.dynamics.weighting.interface import Limits, Policy, weight_health
 from expertgen.dynamics.weighting.network import ScalarNetwork, in_chunks
-from expertgen.errors import UsageError
 from expertgen.prior.normalizer import Normalizer
 from expertgen.runs.checkpoint import load_module, load_optimizer, optimizer_tensors, with_prefix, without_prefix
+from expertgen.runs.ranges import Count, NotNegative, Positive, Share, check_ranges
 from expertgen.runs.seeding import seeded_weights
 
 START_ROWS = 4096
@@ -48,31 +48,23 @@ class OccupancyConfig:
     """What follows a termination: the next episode, or nothing."""
     truncation: Literal["regenerate", "continue"] = "regenerate"
     """What follows a time limit: the next episode, or what the policy would do without the limit."""
-    discount: float = 0.999
+    discount: Share = 0.999
     """γ of the occupancy: near 1, since data are collected without any."""
-    steps: int = 300
+    steps: Count = 300
     """Gradient steps at each refit; the network is kept from one refit to the next."""
-    batch_size: int = 256
+    batch_size: Count = 256
     """Transitions and start states in a step."""
-    width: int = 128
+    width: Count = 128
     """Hidden width."""
-    depth: int = 2
+    depth: Count = 2
     """Hidden layers."""
-    learning_rate: float = 3e-4
+    learning_rate: Positive = 3e-4
     """Adam's learning rate."""
-    slope_penalty: float = 0.0
+    slope_penalty: NotNegative = 0.0
     """Weight of the multiplier's mean squared slope, per deviation of its inputs; 0 for none."""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "width", "depth"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"tom.{name} must be at least 1, not {getattr(self, name)}")
-        if not 0 <= self.discount < 1:
-            raise UsageError(f"tom.discount must lie in [0, 1), not {self.discount}")
-        if not self.learning_rate > 0:
-            raise UsageError(f"tom.learning_rate must be positive, not {self.learning_rate}")
-        if not self.slope_penalty >= 0:
-            raise UsageError(f"tom.slope_penalty must not be negative, but is {self.slope_penalty}")
+        check_ranges(self, "tom")
 
 
 class OccupancyMatching:
