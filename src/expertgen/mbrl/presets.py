@@ -46,7 +46,13 @@ TASK_PRESETS: dict[str, dict[str, Any]] = {
             },
         },
     ),
-    "walker2d": merged(_LOCOMOTION, {"agent": {"target_entropy": -3 / 6}}),
+    "walker2d": merged(
+        _LOCOMOTION,
+        {
+            "agent": {"target_entropy": -3 / 6},
+            "mbpo": {"late_discount": 0.995, "late_discount_from": 30_000, "keep_best": True},
+        },
+    ),
     # MBPO takes 40 updates a step here.
     "half-cheetah": merged(_LOCOMOTION, {"agent": {"target_entropy": -3 / 6}}),
     "ant-truncated": merged(
