@@ -114,7 +114,7 @@ def test_shipped_calibrations_are_the_defaults_and_say_where_they_stand():
     ("words", "refusal"),
     [
         (["hopper"], "task 'hopper' has no scripted demonstrator"),
-        (["assemblyx"], "did you mean .assembly."),
+        (["assemblyx"], "unknown task 'assemblyx'; did you mean 'assembly'"),
         (["assembly", "--episodes", "0"], "episodes must be at least 1, not 0"),
         (["assembly", "--workers", "0"], "workers must be at least 1, not 0"),
     ],
