@@ -120,6 +120,23 @@ def test_curves_by_hand(analysis):
     assert analysis.curve(["toy-a"], "absent", "seconds") is None
 
 
+def test_levels_by_hand(analysis):
+    assert analysis.level(["toy-return"], "good") == 320
+    assert np.isclose(analysis.level(["toy-a", "toy-return"], "fair"), (0.2 + 0.5) / 2)
+    assert analysis.level(["toy-a"], "absent") is None
+
+
+def test_a_method_that_does_not_learn_is_a_dotted_line(analysis):
+    from expertgen.suite.charts import curves_chart
+
+    suite = analysis.suite
+    for run in analysis._runs:
+        if run[1] == "fair":
+            analysis._runs[run] = [tuple(p for p in points if p.point != "curve") for points in analysis._runs[run]]
+    svg = curves_chart(analysis, suite.tasks, "env_steps", "all")
+    assert svg.count("stroke-dasharray") == 1
+
+
 def test_profiles_by_hand(analysis):
     thresholds = np.array([0.0, 0.15, 0.2, 0.5, 0.8, 0.9, 1.0])
     # Scaled scores, of which a profile counts those above: 0.8, 1, 1, 1.2 and 0.2, 0.8, 0, 0.5.

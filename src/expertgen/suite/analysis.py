@@ -146,6 +146,14 @@ class Analysis:
         edges = [(b.value, b.value, b.value) if b.low is None else (b.value, b.low, b.high) for b in bands]
         return Curve(grid, *np.array(edges, float).T)
 
+    def level(self, tasks: Sequence[str], method: str) -> float | None:
+        """A method's final score: the mean on one task, the interquartile mean over several; None if a task lacks it."""
+        if len(tasks) == 1:
+            values = [point.value for point in self.points(tasks[0], method, "final")]
+            return float(np.mean(values)) if values else None
+        finals = [self._finals(task, method) for task in tasks]
+        return float(interquartile_mean(finals)) if all(map(len, finals)) else None
+
     def points(self, task: str, method: str, name: str) -> list[Point]:
         """All points of one sort of a method's runs on a task."""
         return [point for run in self._runs.get((task, method), []) for point in run if point.point == name]

@@ -24,6 +24,8 @@ def tone(index: int) -> str:
 def curves_chart(analysis: Analysis, tasks: Sequence[str], axis: Axis, name: str) -> str | None:
     """Learning curves of all methods: on one task with its validations and final values, or over several tasks.
 
+    A method that does not learn has no curve: a dotted line says where it is.
+
     Args:
         analysis: of the suite.
         tasks: one, or those to average over.
@@ -46,6 +48,9 @@ def curves_chart(analysis: Analysis, tasks: Sequence[str], axis: Axis, name: str
                 middle = [float(np.mean([getattr(p, key) for p in finals])) for key in (axis, "value")]
                 edge = {"markeredgecolor": COLORS["page"], "markeredgewidth": 0.8, "clip_on": False, "zorder": 5}
                 axes.plot(*middle, marker="D", markersize=5.5, color=style["color"], **edge)
+        for method in set(analysis.methods) - set(curves):
+            if (level := analysis.level(tasks, method)) is not None:
+                axes.axhline(level, color=_style(methods.index(method))["color"], linewidth=1.2, linestyle=":")
         axes.set(title=title, xlabel=_OVER[axis])
         finals = [p for task in tasks if len(tasks) == 1 for m in curves for p in analysis.points(task, m, "final")]
         end = max([*(float(curve.x[-1]) for curve in curves.values()), *(float(getattr(p, axis)) for p in finals)])
