@@ -147,7 +147,7 @@ class Analysis:
         return Curve(grid, *np.array(edges, float).T)
 
     def level(self, tasks: Sequence[str], method: str) -> float | None:
-        """A method's final score: the mean on one task, the interquartile mean over several; None if a task lacks it."""
+        """A method's final score: mean on one task, interquartile mean over several; None where a task has no run."""
         if len(tasks) == 1:
             values = [point.value for point in self.points(tasks[0], method, "final")]
             return float(np.mean(values)) if values else None
