@@ -1,0 +1,377 @@
+"""The server: one port for the page, its websocket and the film of the last episode; one person at a time.
+
+One thread simulates, talks and keeps; another one draws. The simulation runs at the task's control rate times the pace
+that the person chose, and only while inputs keep coming: nobody's absence is recorded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import json
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import numpy as np
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.datastructures import Headers
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
+
+from expertgen.demos.recorder import Recorder
+from expertgen.errors import ExpertgenError, UsageError
+from expertgen.tasks.metaworld import MetaWorldEnv
+from expertgen.teleop.page import page
+from expertgen.teleop.pictures import HEIGHT, VIEWS, WIDTH, Artist, Renderer, jpeg, make_artist
+from expertgen.teleop.protocol import (
+    MAX_MESSAGE,
+    PACES,
+    Command,
+    Input,
+    Message,
+    ProtocolError,
+    RateLimit,
+    film_body,
+    parse_message,
+    picture_message,
+)
+from expertgen.vision.scene import Scene, capture
+
+PATIENCE = 0.3
+"""Without an input for so long [s], the simulation waits."""
+
+FRAMES_PER_SECOND = 30.0
+"""Pictures that are drawn at most."""
+
+INSET_EVERY = 3
+"""The small picture is drawn once for so many large ones."""
+
+CHECKPOINT_SECONDS = 1.0
+"""A crash loses no more of an episode than this."""
+
+BUSY, MALFORMED, TOO_MANY = 4001, 1007, 1008
+"""Codes with which connections are closed."""
+
+_STATE_SECONDS = 0.1
+_LOGGER = logging.getLogger("expertgen.teleop")
+_LOGGER.addHandler(logging.NullHandler())
+_LOGGER.propagate = False  # a browser that closes a connection is no news
+
+
+@dataclass(frozen=True)
+class TeleopConfig:
+    """How a server works.
+
+    Attributes:
+        episodes: how many episodes are wanted; the page counts towards it.
+        pace: how fast the simulation runs at first, as a share of real time.
+        renderer: how pictures are drawn.
+        host: address to listen on.
+        port: port to listen on; 0 is any that is free.
+    """
+
+    episodes: int = 20
+    pace: float = 0.25
+    renderer: Renderer = "rays"
+    host: str = "127.0.0.1"
+    port: int = 0
+
+    def __post_init__(self) -> None:
+        if self.pace not in PACES:
+            raise UsageError(f"pace must be one of {', '.join(f'{pace:g}' for pace in PACES)}, not {self.pace:g}")
+        if self.episodes < 1:
+            raise UsageError(f"episodes must be at least 1, not {self.episodes}")
+        if not 0 <= self.port < 1 << 16:
+            raise UsageError(f"port must lie between 0 and 65535, not {self.port}")
+
+
+class TeleopServer:
+    """Lets one person at a time demonstrate a task.
+
+    Args:
+        env: a single environment that cameras can see.
+        recorder: what records it.
+        token: what an address must contain to be answered.
+        config: how to work.
+    """
+
+    def __init__(self, env: MetaWorldEnv, recorder: Recorder, token: str, config: TeleopConfig) -> None:
+        self._env, self._task, self._recorder, self._token, self._config = env, env.task, recorder, token, config
+        self._goal = next((field.columns for field in self._task.fields if field.name == "goal_position"), None)
+        self._artists = ThreadPoolExecutor(1, "artist")
+        self._person: ServerConnection | None = None
+        self._pace = config.pace
+        self._views = [0, 1]  # shown large, shown small
+        self._input: Input | None = None
+        self._input_time = -np.inf
+        self._shown = 0  # number of the last input that went into the simulation
+        self._film: list[bytes] = []
+        self._film_number = 0
+        self._fresh = asyncio.Event()  # there is something new to draw
+        self._note = ""
+        if recorder.recovered:
+            self._note = f"{recorder.recovered} control steps of an interrupted episode were brought back."
+
+    async def run(self, started: Callable[[str], None]) -> None:
+        """Serves until it is cancelled.
+
+        Args:
+            started: called once, with the address of the page.
+
+        Raises:
+            UsageError: if the port is taken or nothing can be drawn.
+        """
+        loop = asyncio.get_running_loop()
+        arguments = (self._config.renderer, self._env.models[0], self._env.datas[0])
+        artist = await loop.run_in_executor(self._artists, make_artist, *arguments)
+        try:
+            server = await serve(
+                self._talk, self._config.host, self._config.port, process_request=self._answer, max_size=MAX_MESSAGE,
+                max_queue=32, compression=None, ping_interval=5, ping_timeout=10, logger=_LOGGER,
+            )  # fmt: skip
+        except OSError as error:
+            place = f"{self._config.host}:{self._config.port}"
+            raise UsageError(f"cannot listen on {place} ({error.strerror}); choose another --host or --port") from None
+        async with server:
+            started(self._address(server))
+            async with asyncio.TaskGroup() as tasks:
+                for work in (self._simulate(), self._draw(artist), self._report(), self._checkpoint()):
+                    tasks.create_task(work)
+
+    def _address(self, server: Server) -> str:
+        host, port = next(iter(server.sockets)).getsockname()[:2]
+        return f"http://{f'[{host}]' if ':' in host else host}:{port}/?token={self._token}"
+
+    # HTTP
+
+    def _answer(self, connection: ServerConnection, request: Request) -> Response | None:
+        """Answers what is not a websocket; without the token there is nothing for anybody."""
+        address = urlsplit(request.path)
+        token = parse_qs(address.query).get("token", [""])[0]
+        if not hmac.compare_digest(token.encode(errors="replace"), self._token.encode()):
+            return _response(HTTPStatus.FORBIDDEN)
+        host = request.headers.get("Host", "")
+        if address.path == "/socket":
+            origin = request.headers.get("Origin", "")
+            return None if origin == f"http://{host}" else _response(HTTPStatus.FORBIDDEN)
+        if address.path == "/":
+            body, policy = page()
+            # Not every browser takes 'self' for a websocket's own address.
+            connect = f"; connect-src 'self' ws://{host}" if _plain(host) else "; connect-src 'self'"
+            return _response(HTTPStatus.OK, "text/html; charset=utf-8", body, policy + connect)
+        if address.path == "/film":
+            return _response(HTTPStatus.OK, "application/octet-stream", film_body(self._film))
+        return _response(HTTPStatus.NOT_FOUND)
+
+    # The person
+
+    async def _talk(self, connection: ServerConnection) -> None:
+        """Serves one connection: the person's, or that of somebody who comes second and is told so."""
+        if self._person is not None:
+            with suppress(ConnectionClosed):
+                await connection.send(json.dumps({"kind": "busy"}))
+                await connection.close(BUSY, "another browser is at the controls")
+            return
+        self._person = connection
+        self._input, self._input_time = None, -np.inf
+        limit = RateLimit()
+        try:
+            await connection.send(json.dumps(self._hello()))
+            await self._send_state()
+            self._fresh.set()
+            async for text in connection:
+                limit.count()
+                await self._hear(parse_message(text, self._task.action_size, tuple(view.name for view in VIEWS)))
+        except ProtocolError as error:
+            code = TOO_MANY if str(error) == "too many messages" else MALFORMED
+            await connection.close(code, str(error))
+        except ConnectionClosed:
+            pass
+        finally:
+            self._person = None
+            self._input = None
+
+    async def _hear(self, message: Message) -> None:
+        if isinstance(message, Input):
+            self._input, self._input_time = message, asyncio.get_running_loop().time()
+            return
+        if isinstance(message, Command):
+            self._command(message)
+        elif message.pace is not None:
+            self._pace = message.pace
+        elif message.view is not None:
+            self._show(message.view)
+        await self._send_state()
+        self._fresh.set()
+
+    def _command(self, command: Command) -> None:
+        before = self._recorder.kept, self._recorder.successes
+        try:
+            {
+                "stop": self._recorder.stop,
+                "keep": self._recorder.keep,
+                "drop": self._recorder.drop,
+                "redo": self._recorder.redo,
+            }[command.verb]()
+            self._note = ""
+            if self._recorder.kept > before[0]:
+                kind = "success" if self._recorder.successes > before[1] else "failure"
+                self._note = f"Kept as a {kind}: episode {self._recorder.kept} in {self._recorder.path}."
+            if command.verb != "stop":
+                self._input = None  # the next episode begins with a new input
+                self._recorder.checkpoint()
+        except ExpertgenError as error:  # a full disk: nothing is lost, and the person can try again
+            self._note = f"Not saved: {error}"
+
+    def _show(self, name: str) -> None:
+        chosen = next(i for i, view in enumerate(VIEWS) if view.name == name)
+        if chosen == self._views[1]:
+            self._views.reverse()
+        self._views[0] = chosen
+
+    # The four tasks that run all the time
+
+    async def _simulate(self) -> None:
+        """Steps at the control rate while the person steers."""
+        loop = asyncio.get_running_loop()
+        due = loop.time()
+        while True:
+            due = max(due, loop.time() - 0.1) + 1 / (self._task.control_rate * self._pace)
+            await asyncio.sleep(max(0.0, due - loop.time()))
+            current = self._input
+            if current is None or self._held() or self._recorder.phase == "ended":
+                continue
+            if self._recorder.phase == "ready":
+                self._film = []
+            self._recorder.step(np.array(current.action, np.float32))
+            self._shown = current.number
+            self._fresh.set()
+            if self._recorder.phase == "ended":
+                await self._send_state()
+
+    async def _draw(self, artist: Artist) -> None:
+        """Draws the newest moment, as often as there is one, and sends it."""
+        loop = asyncio.get_running_loop()
+        due, count, ran = 0.0, 0, False
+        while True:
+            await self._fresh.wait()
+            due = max(due + 1 / FRAMES_PER_SECOND, loop.time())
+            await asyncio.sleep(due - loop.time())
+            self._fresh.clear()
+            if self._person is None:
+                continue
+            scene, steps, number = capture(self._env.datas[0]), self._recorder.steps, self._shown
+            runs = self._recorder.phase == "running"
+            over, ran = ran and not runs, runs
+            mark = None if self._goal is None else self._recorder.observation[self._goal]
+            for place, view in enumerate(self._views):
+                if place == 1 and runs and count % INSET_EVERY:
+                    continue
+                picture = await loop.run_in_executor(self._artists, _picture, artist, scene, view, place, mark)
+                if place == 0 and steps and (runs or over):
+                    self._film.append(picture)
+                with suppress(ConnectionClosed, AttributeError):  # the person may have left meanwhile
+                    await self._person.send(picture_message(view, number, steps, picture))
+            count += 1
+            if over:
+                self._film_number += 1
+                await self._send_state()
+
+    async def _report(self) -> None:
+        """Sends the state ten times a second while an episode is under way."""
+        while True:
+            await asyncio.sleep(_STATE_SECONDS)
+            if self._recorder.phase == "running":
+                await self._send_state()
+
+    async def _checkpoint(self) -> None:
+        """Saves the episode at hand once a second."""
+        saved = 0
+        while True:
+            await asyncio.sleep(CHECKPOINT_SECONDS)
+            if self._recorder.steps not in (0, saved):
+                saved = self._recorder.steps
+                try:
+                    self._recorder.checkpoint()
+                except ExpertgenError as error:
+                    self._note = f"Not saved: {error}"
+
+    # What the page is told
+
+    def _held(self) -> bool:
+        return asyncio.get_running_loop().time() - self._input_time > PATIENCE
+
+    async def _send_state(self) -> None:
+        with suppress(ConnectionClosed, AttributeError):
+            await self._person.send(json.dumps(self._state()))  # pyright: ignore[reportOptionalMemberAccess]
+
+    def _hello(self) -> dict[str, Any]:
+        views = [(view.name, *view.axes()) for view in VIEWS]
+        return {
+            "kind": "hello",
+            "task": self._task.id,
+            "description": self._task.description,
+            "success": self._task.success,
+            "actions": self._task.action_names,
+            "rate": self._task.control_rate,
+            "horizon": self._task.horizon,
+            "wanted": self._config.episodes,
+            "file": str(self._recorder.path),
+            "width": WIDTH,
+            "height": HEIGHT,
+            "paces": PACES,
+            "views": [{"name": n, "right": r.tolist(), "away": a.tolist()} for n, r, a in views],
+        }
+
+    def _state(self) -> dict[str, Any]:
+        recorder = self._recorder
+        fields = self._task.named(recorder.observation)
+        return {
+            "kind": "state",
+            "phase": recorder.phase,
+            "held": recorder.phase == "running" and (self._input is None or self._held()),
+            "steps": recorder.steps,
+            "success": recorder.success,
+            "seed": recorder.seed,
+            "kept": recorder.kept,
+            "successes": recorder.successes,
+            "pace": self._pace,
+            "views": self._views,
+            "film": self._film_number,
+            "note": self._note,
+            "fields": {
+                name: [round(float(one), 4) for one in value]
+                for name, value in fields.items()
+                if not name.startswith("previous_")
+            },
+        }
+
+
+def _picture(artist: Artist, scene: Scene, view: int, place: int, mark: np.ndarray | None) -> bytes:
+    size = {"width": WIDTH >> place, "height": HEIGHT >> place}
+    camera = VIEWS[view].camera
+    return jpeg(artist.frame(scene, replace(camera, name=f"{camera.name} {place}", **size), mark))
+
+
+def _plain(host: str) -> bool:
+    """Whether a Host header can stand in another header."""
+    return bool(host) and all(letter.isalnum() or letter in ".-:[]" for letter in host)
+
+
+def _response(status: HTTPStatus, kind: str = "text/plain", body: bytes = b"", policy: str = "") -> Response:
+    headers = Headers()
+    headers["Content-Type"] = kind
+    headers["Content-Length"] = str(len(body))
+    headers["Connection"] = "close"
+    headers["Cache-Control"] = "no-store"
+    headers["Referrer-Policy"] = "no-referrer"
+    headers["X-Content-Type-Options"] = "nosniff"
+    if policy:
+        headers["Content-Security-Policy"] = policy
+    return Response(status.value, status.phrase, headers, body)
