@@ -11,6 +11,7 @@ const KEYS = {
 };
 const BUTTON_KEYS = { Enter: "stop", KeyK: "keep", KeyR: "redo", KeyX: "drop" };
 const PAD_BUTTONS = ["gripper", "drop", "keep", "redo"]; // A, B, X, Y of a gamepad
+const TOUCH = matchMedia("(pointer: coarse)").matches;
 const FINE = 0.3; // share of full speed with Shift
 const EASE = 0.07; // seconds in which a key comes to two thirds of its effect
 
@@ -90,8 +91,10 @@ function update(message) {
   const body = [phase, held && "held", phase === "ended" && (success ? "success" : "failed")];
   document.body.className = body.filter(Boolean).join(" ");
   const left = (hello.horizon - steps) / (hello.rate * pace);
-  element("chip").textContent = phase === "running" ? (held ? "Paused" : `Recording · ${left.toFixed(1)} s left`) : "";
-  if (phase === "ready") say("Ready", "The clock starts with your first movement: hold an arrow key, or drag a pad.");
+  const count = `${state.kept} of ${hello.wanted} kept`;
+  element("chip").textContent = phase !== "running" ? count : held ? `Paused · ${left.toFixed(1)} s left` : `Recording · ${left.toFixed(1)} s left`;
+  if (!state.shown) say("One moment", "The next start is being drawn.");
+  else if (phase === "ready") say("Ready", `The clock starts with your first movement: ${TOUCH ? "" : "hold an arrow key, or "}drag a pad.`);
   else if (held) say("Paused", "The simulation waits. It goes on with your next movement.");
   else if (success) say("Success", `After ${steps} steps. Keep it, or do it once more.`);
   else say(steps < hello.horizon ? "Stopped" : "Out of time", "Drop it or redo it. Kept, it counts as a failure.");
@@ -100,7 +103,7 @@ function update(message) {
   element("keep").disabled = phase !== "ended";
   element("redo").disabled = phase === "ready";
   element("kept").textContent = state.kept;
-  element("successes").textContent = state.kept ? `${state.successes} succeed` : "";
+  element("successes").textContent = state.kept ? `${state.successes} with success` : "";
   document.querySelector(".bar i").style.width = `${Math.min(100, (100 * state.kept) / hello.wanted)}%`;
   const done = state.kept >= hello.wanted && phase === "ready" && " All that were wanted are there; you can stop, or go on.";
   element("note").textContent = state.note + (done || "");
@@ -244,7 +247,7 @@ function tick() {
   if (!state || document.hidden) return;
   const moves = gripped || Object.values(wish).some((value) => value !== 0);
   gripped = false;
-  if (!armed && moves && state.phase !== "ended") armed = true;
+  if (!armed && moves && state.phase !== "ended" && state.shown) armed = true;
   if (!armed) return;
   number += 1;
   pending.push([number, now]);

@@ -90,7 +90,7 @@ def jpeg(picture: UInt8[np.ndarray, "h w 3"]) -> bytes:
     from PIL import Image
 
     file = io.BytesIO()
-    Image.fromarray(picture).save(file, "JPEG", quality=_JPEG_QUALITY)
+    Image.fromarray(picture).save(file, "JPEG", quality=_JPEG_QUALITY, subsampling=0)
     return file.getvalue()
 
 

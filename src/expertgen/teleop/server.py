@@ -114,6 +114,7 @@ class TeleopServer:
         self._film: list[bytes] = []
         self._film_number = 0
         self._fresh = asyncio.Event()  # there is something new to draw
+        self._start_shown = False  # nobody begins before the start was seen
         self._note = ""
         if recorder.recovered:
             self._note = f"{recorder.recovered} control steps of an interrupted episode were brought back."
@@ -130,6 +131,8 @@ class TeleopServer:
         loop = asyncio.get_running_loop()
         arguments = (self._config.renderer, self._env.models[0], self._env.datas[0])
         artist = await loop.run_in_executor(self._artists, make_artist, *arguments)
+        for place, view in enumerate(self._views):  # what stands still takes a while to draw for the first time
+            await loop.run_in_executor(self._artists, _picture, artist, capture(self._env.datas[0]), view, place, None)
         try:
             server = await serve(
                 self._talk, self._config.host, self._config.port, process_request=self._answer, max_size=MAX_MESSAGE,
@@ -224,7 +227,7 @@ class TeleopServer:
                 kind = "success" if self._recorder.successes > before[1] else "failure"
                 self._note = f"Kept as a {kind}: episode {self._recorder.kept} in {self._recorder.path}."
             if command.verb != "stop":
-                self._input = None  # the next episode begins with a new input
+                self._input, self._start_shown = None, False  # the next episode begins with a new input
                 self._recorder.checkpoint()
         except ExpertgenError as error:  # a full disk: nothing is lost, and the person can try again
             self._note = f"Not saved: {error}"
@@ -248,6 +251,8 @@ class TeleopServer:
             if current is None or self._held() or self._recorder.phase == "ended":
                 continue
             if self._recorder.phase == "ready":
+                if not self._start_shown:
+                    continue
                 self._film = []
             self._recorder.step(np.array(current.action, np.float32))
             self._shown = current.number
@@ -267,6 +272,7 @@ class TeleopServer:
             if self._person is None:
                 continue
             scene, steps, number = capture(self._env.datas[0]), self._recorder.steps, self._shown
+            seed = self._recorder.seed
             runs = self._recorder.phase == "running"
             over, ran = ran and not runs, runs
             mark = None if self._goal is None else self._recorder.observation[self._goal]
@@ -279,8 +285,10 @@ class TeleopServer:
                 with suppress(ConnectionClosed, AttributeError):  # the person may have left meanwhile
                     await self._person.send(picture_message(view, number, steps, picture))
             count += 1
-            if over:
-                self._film_number += 1
+            self._film_number += over
+            first = not (self._start_shown or self._fresh.is_set()) and seed == self._recorder.seed
+            self._start_shown |= first
+            if over or first:
                 await self._send_state()
 
     async def _report(self) -> None:
@@ -335,6 +343,7 @@ class TeleopServer:
         return {
             "kind": "state",
             "phase": recorder.phase,
+            "shown": self._start_shown or recorder.steps > 0,
             "held": recorder.phase == "running" and (self._input is None or self._held()),
             "steps": recorder.steps,
             "success": recorder.success,
