@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -162,6 +164,6 @@ def test_what_cannot_be_used_is_refused(path, tmp_path):
     with pytest.raises(FileError, match=r"delete .*point.unfinished.h5 to go on"):
         make(path)
     others = tmp_path / "other.h5"
-    demo_set(task="another").save(others)
+    replace(demo_set(), task="another").save(others)
     with pytest.raises(UsageError, match="these are demonstrations of 'another'"):
         make(others)

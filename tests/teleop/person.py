@@ -10,7 +10,7 @@ from tests.teleop.browser import PATIENCE, Page
 
 READ = """(() => {
   const row = (name) => document.querySelector(`tr[data-field="${name}"] td:last-child`)?.textContent ?? "";
-  return [document.body.className, row("hand_position"), row("handle_position")];
+  return [document.body.className, state?.steps ?? 0, row("hand_position"), row("handle_position")];
 })()"""
 
 # In the view from the right: right is +y, away is -x.
@@ -25,20 +25,17 @@ class Person:
         self._down: set[str] = set()
         page.evaluate("document.getElementById('observation').open = true")
 
-    def open_drawer(self, steps: int | None = None) -> str:
-        """Steers until the episode ends, or for so many looks at the page; returns the classes of its body."""
+    def open_drawer(self, steps: float = np.inf) -> str:
+        """Steers until the episode ends, or has so many control steps; returns the classes of the page's body."""
         until = time.monotonic() + PATIENCE
-        while steps is None or steps > 0:
-            classes, hand, handle = self._page.evaluate(READ)
-            if "ended" in classes:
-                break
+        while True:
+            classes, done, hand, handle = self._page.evaluate(READ)
+            if "ended" in classes or done >= steps:
+                self._hold(set())
+                return classes
             assert time.monotonic() < until, f"the drawer is still closed: {classes}, hand {hand}, handle {handle}"
             if hand and handle:
                 self._hold(_towards(np.fromstring(hand, sep=" "), np.fromstring(handle, sep=" ")))
-            if steps is not None:
-                steps -= 1
-        self._hold(set())
-        return classes
 
     def _hold(self, keys: set[str]) -> None:
         for key in self._down - keys:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import fcntl
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal
 
 import numpy as np
 
@@ -55,15 +55,14 @@ class Recorder:
         self.unfinished = path.with_suffix(".unfinished.h5")
         self.recovered = 0
         self._env, self._source, self._first_seed = env, source, seed
-        self._lock = _locked(path)
         self._kept: DemoSet | None = None
-        if path.exists():
-            self._kept = DemoSet.load(path)
-            self._kept.check(env.task)
         self._dropped: set[int] = set()
-        self._begin(self._next_seed())
-        if self.unfinished.exists():
-            self._recover()
+        self._lock = _locked(path)
+        try:
+            self._open()
+        except UsageError:
+            self._lock.close()
+            raise
 
     @property
     def steps(self) -> int:
@@ -142,6 +141,14 @@ class Recorder:
         self.checkpoint()
         self._lock.close()
 
+    def _open(self) -> None:
+        if self.path.exists():
+            self._kept = DemoSet.load(self.path)
+            self._kept.check(self._env.task)
+        self._begin(self._next_seed())
+        if self.unfinished.exists():
+            self._recover()
+
     def _begin(self, seed: int) -> None:
         self.seed, self.phase, self.success = seed, "ready", False
         self._observations: list[np.ndarray] = []
@@ -186,7 +193,7 @@ def _same(one: Demo, other: Demo) -> bool:
     return one.seed == other.seed and np.array_equal(one.actions, other.actions)
 
 
-def _locked(path: Path):  # noqa: ANN202 - an open file
+def _locked(path: Path) -> IO[str]:
     """Holds a lock that only one process can hold, and that ends with the process, however that ends."""
     path.parent.mkdir(parents=True, exist_ok=True)
     file = path.with_name(f".{path.name}.lock").open("w")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -61,6 +61,7 @@ VIEWS = (
 """Four views of MetaWorld's table."""
 
 
+@runtime_checkable
 class Artist(Protocol):
     """Draws moments of one simulation. Always called by the same thread."""
 

@@ -32,6 +32,10 @@ class ProtocolError(ExpertgenError):
     """A message that the page would never send."""
 
 
+class TooManyError(ProtocolError):
+    """Messages faster than the page would ever send them."""
+
+
 @dataclass(frozen=True)
 class Input:
     """What the person does now.
@@ -125,13 +129,13 @@ class RateLimit:
         """Counts one message.
 
         Raises:
-            ProtocolError: if there were too many.
+            TooManyError: if there were too many.
         """
         now = time.monotonic()
         self._left = min(BURST, self._left + (now - self._then) * MESSAGES_PER_SECOND) - 1
         self._then = now
         if self._left < 0:
-            raise ProtocolError("too many messages")
+            raise TooManyError("too many messages")
 
 
 def _number(value: Any) -> int:

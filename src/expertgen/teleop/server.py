@@ -37,6 +37,7 @@ from expertgen.teleop.protocol import (
     Message,
     ProtocolError,
     RateLimit,
+    TooManyError,
     film_body,
     parse_message,
     picture_message,
@@ -183,22 +184,24 @@ class TeleopServer:
             return
         self._person = connection
         self._input, self._input_time = None, -np.inf
-        limit = RateLimit()
         try:
-            await connection.send(json.dumps(self._hello()))
-            await self._send_state()
-            self._fresh.set()
-            async for text in connection:
-                limit.count()
-                await self._hear(parse_message(text, self._task.action_size, tuple(view.name for view in VIEWS)))
+            with suppress(ConnectionClosed):
+                await self._listen(connection)
         except ProtocolError as error:
-            code = TOO_MANY if str(error) == "too many messages" else MALFORMED
-            await connection.close(code, str(error))
-        except ConnectionClosed:
-            pass
+            self._person = None  # before the goodbyes, which take a while
+            await connection.close(TOO_MANY if isinstance(error, TooManyError) else MALFORMED, str(error))
         finally:
-            self._person = None
-            self._input = None
+            if self._person is connection:
+                self._person = None
+
+    async def _listen(self, connection: ServerConnection) -> None:
+        await connection.send(json.dumps(self._hello()))
+        await self._send_state()
+        self._fresh.set()
+        limit, views = RateLimit(), tuple(view.name for view in VIEWS)
+        async for text in connection:
+            limit.count()
+            await self._hear(parse_message(text, self._task.action_size, views))
 
     async def _hear(self, message: Message) -> None:
         if isinstance(message, Input):
