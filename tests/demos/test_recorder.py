@@ -149,7 +149,7 @@ def test_a_full_disk_loses_nothing(path, monkeypatch):
 
 def test_what_cannot_be_used_is_refused(path, tmp_path):
     recorder = make(path)
-    with pytest.raises(UsageError, match="somebody else records into .*choose another file with --out"):
+    with pytest.raises(UsageError, match=r"somebody else records into .*choose another file with --out"):
         make(path)
     recorder.close()
     with pytest.raises(UsageError, match="seed must not be negative"):
@@ -157,7 +157,7 @@ def test_what_cannot_be_used_is_refused(path, tmp_path):
     with pytest.raises(UsageError, match="one environment, not 2"):
         Recorder(PointEnv(2, radius=0.2, task=point_task(horizon=30)), path, "somebody")
     path.write_text("no demonstrations")
-    with pytest.raises(FileError, match="point.h5"):
+    with pytest.raises(FileError, match=r"point\.h5"):
         make(path)
     path.unlink()
     recorder.unfinished.write_text("no demonstrations")

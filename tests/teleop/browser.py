@@ -38,9 +38,7 @@ class Browser:
         with urllib.request.urlopen(request) as answer:
             page = Page(json.load(answer)["webSocketDebuggerUrl"])
         page.call("Page.enable")
-        page.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=mobile
-        )
+        page.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=mobile)
         page.call("Emulation.setTouchEmulationEnabled", enabled=mobile)
         page.call("Emulation.setFocusEmulationEnabled", enabled=True)
         page.call("Page.navigate", url=address)

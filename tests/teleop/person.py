@@ -46,7 +46,7 @@ class Person:
 
 
 def _towards(hand: np.ndarray, handle: np.ndarray) -> set[str]:
-    inside = handle + [0, 0.0, -0.02]  # the fingers reach into the handle from above
+    inside = handle + np.array([0, 0, -0.02])  # the fingers reach into the handle from above
     off = np.abs(hand - inside)
     if off[:2].max() > 0.02 and hand[2] < inside[2] + 0.1:
         way = np.array([0, 0, 0.15])

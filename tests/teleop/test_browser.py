@@ -7,10 +7,10 @@ import pytest
 pytest.importorskip("websockets", reason="the extra 'serve' is not installed")
 pytest.importorskip("metaworld", reason="the extra 'vision' is not installed")
 
-from expertgen.demos.store import DemoSet  # noqa: E402
-from tests.teleop.browser import CHROMIUM, Browser, wait_for  # noqa: E402
-from tests.teleop.person import Person  # noqa: E402
-from tests.teleop.serving import Serving, unfinished  # noqa: E402
+from expertgen.demos.store import DemoSet
+from tests.teleop.browser import CHROMIUM, Browser, wait_for
+from tests.teleop.person import Person
+from tests.teleop.serving import Serving, unfinished
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
 

@@ -51,6 +51,9 @@ def test_others_are_not(text):
         parse_message(text, 4, VIEWS)
 
 
+NOISE = ['"', "{", "\0", "é", "9" * 30, "-", "true", ""]
+
+
 def mangled(generator: random.Random) -> str | bytes:
     """A message of the page with something wrong, or noise."""
     if generator.random() < 0.3:
@@ -58,7 +61,9 @@ def mangled(generator: random.Random) -> str | bytes:
     text = list(generator.choice([*GOOD, *(text for text in BAD if isinstance(text, str))]))
     for _ in range(generator.randint(1, 4)):
         place = generator.randrange(len(text) + 1)
-        text[place : place + generator.randint(0, 3)] = generator.choice(['"', "{", "\0", "é", "9" * 30, "-", "true", ""])
+        text[place : place + generator.randint(0, 3)] = generator.choice(
+            ['"', "{", "\0", "é", "9" * 30, "-", "true", ""]
+        )
     return "".join(text)
 
 

@@ -10,6 +10,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -48,10 +49,8 @@ class Running:
             await server.run(addresses.put)
 
         def main() -> None:
-            try:
+            with suppress(asyncio.CancelledError):
                 asyncio.run(serve())
-            except asyncio.CancelledError:
-                pass
 
         self._thread = threading.Thread(target=main)
         self._thread.start()

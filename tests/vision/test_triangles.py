@@ -69,7 +69,5 @@ def test_surfaces_are_closed_and_hold_the_volume_of_their_shape(name):
 
 
 def test_planes_have_no_triangles():
-    model = mujoco.MjModel.from_xml_string(
-        '<mujoco><worldbody><geom type="plane" size="1 1 1"/></worldbody></mujoco>'
-    )
+    model = mujoco.MjModel.from_xml_string('<mujoco><worldbody><geom type="plane" size="1 1 1"/></worldbody></mujoco>')
     assert geom_surface(model, 0) is None

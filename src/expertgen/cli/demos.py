@@ -36,7 +36,9 @@ def demos_verb(words: list[str]) -> None:
     elif words and words[0] in actions:
         actions[words[0]](words[1:])
     else:
-        raise UsageError("expertgen demos takes one of: collect TASK, teleop TASK, import TASK FILE, show FILE, calibrate")
+        raise UsageError(
+            "expertgen demos takes one of: collect TASK, teleop TASK, import TASK FILE, show FILE, calibrate"
+        )
 
 
 def _demos_collect(words: list[str]) -> None:

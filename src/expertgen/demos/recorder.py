@@ -8,6 +8,7 @@ a crash its actions bring the simulator back to where it was.
 from __future__ import annotations
 
 import fcntl
+import os
 from pathlib import Path
 from typing import IO, Literal
 
@@ -61,7 +62,7 @@ class Recorder:
         try:
             self._open()
         except UsageError:
-            self._lock.close()
+            _release(self._lock)
             raise
 
     @property
@@ -139,7 +140,7 @@ class Recorder:
     def close(self) -> None:
         """Writes the episode at hand once more, and lets others write."""
         self.checkpoint()
-        self._lock.close()
+        _release(self._lock)
 
     def _open(self) -> None:
         if self.path.exists():
@@ -202,4 +203,12 @@ def _locked(path: Path) -> IO[str]:
     except OSError:
         file.close()
         raise UsageError(f"somebody else records into {path}; choose another file with --out") from None
+    if not os.path.exists(file.name) or not os.path.samestat(os.fstat(file.fileno()), os.stat(file.name)):
+        file.close()  # whoever had it took it away just before
+        return _locked(path)
     return file
+
+
+def _release(lock: IO[str]) -> None:
+    Path(lock.name).unlink()
+    lock.close()

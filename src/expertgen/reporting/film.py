@@ -41,6 +41,7 @@ REST = 6
 STRIP = 6
 """Frames in a strip."""
 
+
 class Shot(NamedTuple):
     """One episode to be drawn: how it ended, and its moments from the reset to the end."""
 

@@ -1,7 +1,7 @@
 """What a page and the server say to each other, and what the server refuses to hear.
 
-From the page: text, one JSON object a message (`Input`, `Command` or `Choice`). To the page: text, JSON objects of the kinds
-"hello", "state" and "busy", and binary messages, one picture each (`picture_message`).
+From the page: text, one JSON object a message (`Input`, `Command` or `Choice`). To the page: text, JSON objects of the
+kinds "hello", "state" and "busy", and binary messages, one picture each (`picture_message`).
 """
 
 from __future__ import annotations

@@ -7,27 +7,23 @@ that the person chose, and only while inputs keep coming: nobody's absence is re
 from __future__ import annotations
 
 import asyncio
-import hmac
 import json
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from http import HTTPStatus
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 from websockets.asyncio.server import Server, ServerConnection, serve
-from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from expertgen.demos.recorder import Recorder
 from expertgen.errors import ExpertgenError, UsageError
 from expertgen.tasks.metaworld import MetaWorldEnv
-from expertgen.teleop.page import page
+from expertgen.teleop.door import answer
 from expertgen.teleop.pictures import HEIGHT, VIEWS, WIDTH, Artist, Renderer, jpeg, make_artist
 from expertgen.teleop.protocol import (
     MAX_MESSAGE,
@@ -38,7 +34,6 @@ from expertgen.teleop.protocol import (
     ProtocolError,
     RateLimit,
     TooManyError,
-    film_body,
     parse_message,
     picture_message,
 )
@@ -152,26 +147,8 @@ class TeleopServer:
         host, port = next(iter(server.sockets)).getsockname()[:2]
         return f"http://{f'[{host}]' if ':' in host else host}:{port}/?token={self._token}"
 
-    # HTTP
-
     def _answer(self, connection: ServerConnection, request: Request) -> Response | None:
-        """Answers what is not a websocket; without the token there is nothing for anybody."""
-        address = urlsplit(request.path)
-        token = parse_qs(address.query).get("token", [""])[0]
-        if not hmac.compare_digest(token.encode(errors="replace"), self._token.encode()):
-            return _response(HTTPStatus.FORBIDDEN)
-        host = request.headers.get("Host", "")
-        if address.path == "/socket":
-            origin = request.headers.get("Origin", "")
-            return None if origin == f"http://{host}" else _response(HTTPStatus.FORBIDDEN)
-        if address.path == "/":
-            body, policy = page()
-            # Not every browser takes 'self' for a websocket's own address.
-            connect = f"; connect-src 'self' ws://{host}" if _plain(host) else "; connect-src 'self'"
-            return _response(HTTPStatus.OK, "text/html; charset=utf-8", body, policy + connect)
-        if address.path == "/film":
-            return _response(HTTPStatus.OK, "application/octet-stream", film_body(self._film))
-        return _response(HTTPStatus.NOT_FOUND)
+        return answer(request, self._token, self._film)
 
     # The person
 
@@ -369,21 +346,3 @@ def _picture(artist: Artist, scene: Scene, view: int, place: int, mark: np.ndarr
     size = {"width": WIDTH >> place, "height": HEIGHT >> place}
     camera = VIEWS[view].camera
     return jpeg(artist.frame(scene, replace(camera, name=f"{camera.name} {place}", **size), mark))
-
-
-def _plain(host: str) -> bool:
-    """Whether a Host header can stand in another header."""
-    return bool(host) and all(letter.isalnum() or letter in ".-:[]" for letter in host)
-
-
-def _response(status: HTTPStatus, kind: str = "text/plain", body: bytes = b"", policy: str = "") -> Response:
-    headers = Headers()
-    headers["Content-Type"] = kind
-    headers["Content-Length"] = str(len(body))
-    headers["Connection"] = "close"
-    headers["Cache-Control"] = "no-store"
-    headers["Referrer-Policy"] = "no-referrer"
-    headers["X-Content-Type-Options"] = "nosniff"
-    if policy:
-        headers["Content-Security-Policy"] = policy
-    return Response(status.value, status.phrase, headers, body)

@@ -125,10 +125,8 @@ class LiveShader:
             depth = ((backdrop.points - pose.position) @ pose.rotation[:, 2]).ravel()
             inverse_depth = np.divide(1, depth, out=np.zeros_like(depth), where=backdrop.geoms.ravel() >= 0)
             focal = camera.height / (2 * np.tan(np.radians(camera.fovy) / 2))
-            rays = (pixel_rays(camera) @ pose.rotation.T).reshape(-1, 3)
-            view = _View(
-                camera, pose, focal, np.float32(rays), backdrop, inverse_depth.astype(np.float32), standing
-            )
+            rays = (pixel_rays(camera) @ pose.rotation.T).reshape(-1, 3).astype(np.float32)
+            view = _View(camera, pose, focal, rays, backdrop, inverse_depth.astype(np.float32), standing)
             self._views[camera.name] = view
         return view
 
@@ -173,11 +171,12 @@ class LiveShader:
         to_camera = view.pose.rotation.T
         turn = to_camera @ self._data.geom_xmat[geom].reshape(3, 3)
         shift = to_camera @ (self._data.geom_xpos[geom] - view.pose.position)
-        screen = np.float32(turn) @ vertices.T + np.float32(shift)[:, None]
+        screen = turn.astype(np.float32) @ vertices.T + shift.astype(np.float32)[:, None]
         near = screen[2] < _NEAR
         screen[2] = 1 / np.maximum(screen[2], _NEAR)
         screen[:2] *= np.float32(view.focal) * screen[2]
-        screen[:2] += np.float32([[view.camera.width / 2], [view.camera.height / 2]])
+        screen[0] += view.camera.width / 2
+        screen[1] += view.camera.height / 2
         screen[2, near] = 0
         return screen
 

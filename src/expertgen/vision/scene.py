@@ -1,5 +1,8 @@
 """One moment of a simulation, as far as a picture depends on it: to be drawn later, or in another thread."""
 
+# MuJoCo's extension modules come without type stubs.
+# pyright: reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING

@@ -218,7 +218,7 @@ def illuminate(
     normal: Float[np.ndarray, "n 3"],
     eye: Float[np.ndarray, "n 3"],
 ) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, "n 3"]]:
-    """Returns linear colours of surface points: under the sky, the ground and a fill from the camera, and of the key light.
+    """Returns linear colours of surface points: of sky, ground and a fill from the camera, and of the key light.
 
     Args:
         color: sRGB in [0, 1].

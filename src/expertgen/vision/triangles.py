@@ -130,7 +130,7 @@ def _mesh(model: mujoco.MjModel, mesh: int) -> Surface:
     faces = part(model.mesh_face, model.mesh_faceadr, model.mesh_facenum)
     normals = part(model.mesh_normal, model.mesh_normaladr, model.mesh_normalnum)
     corners = part(model.mesh_facenormal, model.mesh_faceadr, model.mesh_facenum)
-    return Surface(vertices.astype(np.float32), faces.astype(np.int32), normals[corners].astype(np.float32))
+    return _surface(vertices, faces, normals[corners])
 
 
 def _box(half: np.ndarray) -> Surface:
@@ -144,7 +144,7 @@ def _flat(vertices: np.ndarray, faces: np.ndarray) -> Surface:
     a, b, c = (vertices[faces[:, corner]] for corner in range(3))
     normals = np.cross(b - a, c - a)
     normals /= np.linalg.norm(normals, axis=1, keepdims=True)
-    return Surface(np.float32(vertices), np.int32(faces), np.float32(np.repeat(normals[:, None], 3, axis=1)))
+    return _surface(vertices, faces, np.repeat(normals[:, None], 3, axis=1))
 
 
 def _round(radii: np.ndarray, half_length: float) -> Surface:
@@ -166,7 +166,7 @@ def _round(radii: np.ndarray, half_length: float) -> Surface:
     normals = unit / radii
     normals /= np.linalg.norm(normals, axis=-1, keepdims=True)
     faces = _grid(len(latitude))
-    return Surface(np.float32(vertices.reshape(-1, 3)), faces, np.float32(normals.reshape(-1, 3)[faces]))
+    return _surface(vertices.reshape(-1, 3), faces, normals.reshape(-1, 3)[faces])
 
 
 def _cylinder(radius: float, half_length: float) -> Surface:
@@ -180,7 +180,7 @@ def _cylinder(radius: float, half_length: float) -> Surface:
     top = np.stack([ring + _AROUND, after + _AROUND, np.full(_AROUND, 2 * _AROUND + 1)], axis=1)
     ends = _flat(vertices, np.concatenate([bottom, top]))
     normals = np.concatenate([np.tile(around, (2, 1))[wall], ends.normals])
-    return Surface(ends.vertices, np.concatenate([wall, ends.faces]), np.float32(normals))
+    return _surface(ends.vertices, np.concatenate([wall, ends.faces]), normals)
 
 
 def _grid(rings: int) -> Int[np.ndarray, "f 3"]:
@@ -189,4 +189,8 @@ def _grid(rings: int) -> Int[np.ndarray, "f 3"]:
     a = (ring * _AROUND + step).ravel()
     b = (ring * _AROUND + (step + 1) % _AROUND).ravel()
     quads = np.stack([a, b, b + _AROUND, a, b + _AROUND, a + _AROUND], axis=1)
-    return quads.reshape(-1, 3).astype(np.int32)
+    return quads.reshape(-1, 3)
+
+
+def _surface(vertices: np.ndarray, faces: np.ndarray, normals: np.ndarray) -> Surface:
+    return Surface(vertices.astype(np.float32), faces.astype(np.int32), normals.astype(np.float32))
