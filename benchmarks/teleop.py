@@ -26,10 +26,11 @@ from websockets.sync.client import connect
 
 sys.path.insert(0, str(HERE.parent))  # the tests' browser
 
-from expertgen.runs.machine import available_cores
 from tests.teleop.browser import CHROMIUM, Browser, wait_for
 from tests.teleop.serving import Serving
 from tests.teleop.test_protocol import mangled
+
+from expertgen.runs.machine import available_cores
 
 TABLE = Path(__file__).with_suffix(".csv")
 MALFORMED = 10_000
@@ -44,7 +45,7 @@ def in_browser(address: str, seconds: float, folder: Path) -> tuple[float, float
     """Frames per second, latency [ms, 95% of inputs] and number of inputs, as the page shows them."""
     browser = Browser(folder)
     page = browser.open(address)
-    wait_for(lambda: page.text("#headline") == "Ready")
+    wait_for(lambda: page.text("#headline") in ("Ready", "Paused"))
     end, found = time.monotonic() + seconds, []
     while time.monotonic() < end:
         for keys in (("KeyW", "KeyE"), ("KeyS", "KeyQ")):

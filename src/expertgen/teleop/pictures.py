@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
@@ -13,6 +14,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from expertgen.errors import UsageError
+from expertgen.tasks.metaworld import check_opengl
 from expertgen.tasks.spec import CameraSpec
 from expertgen.vision.camera import nominal_pose
 from expertgen.vision.live import LiveShader
@@ -83,7 +85,7 @@ def make_artist(renderer: Renderer, model: mujoco.MjModel, data: mujoco.MjData) 
     """
     if renderer == "rays":
         return LiveShader(model)
-    return _OpenGLArtist(model, data)
+    return OpenGLArtist(model, data)
 
 
 def jpeg(picture: UInt8[np.ndarray, "h w 3"]) -> bytes:
@@ -95,12 +97,18 @@ def jpeg(picture: UInt8[np.ndarray, "h w 3"]) -> bytes:
     return file.getvalue()
 
 
-class _OpenGLArtist:
-    """MuJoCo's own renderer."""
+class OpenGLArtist:
+    """MuJoCo's own renderer. To be made, used and closed by one thread.
+
+    Args:
+        model: the simulated model; it is not changed.
+        data: a state of it that is up to date, for its lights.
+
+    Raises:
+        UsageError: if there is no OpenGL here.
+    """
 
     def __init__(self, model: mujoco.MjModel, data: mujoco.MjData) -> None:
-        import copy
-
         import mujoco
 
         self._model = copy.deepcopy(model)
@@ -112,7 +120,8 @@ class _OpenGLArtist:
         self._renderers: dict[tuple[int, int], mujoco.Renderer] = {}
         self._renderer(WIDTH, HEIGHT)
 
-    def frame(self, scene: Scene, camera: CameraSpec, mark: np.ndarray | None = None) -> np.ndarray:
+    def frame(self, scene: Scene, camera: CameraSpec, mark: np.ndarray | None = None) -> UInt8[np.ndarray, "h w 3"]:
+        """Returns one picture; see `Artist`."""
         import mujoco
 
         restore(self._data, scene)
@@ -132,15 +141,21 @@ class _OpenGLArtist:
             renderer.scene.ngeom += 1
         return renderer.render()
 
+    def close(self) -> None:
+        """Frees what OpenGL holds."""
+        for renderer in self._renderers.values():
+            renderer.close()
+
     def _renderer(self, width: int, height: int) -> mujoco.Renderer:
         import mujoco
 
         if (width, height) not in self._renderers:
             try:
+                check_opengl()
                 self._renderers[width, height] = mujoco.Renderer(self._model, height, width)
             except Exception as error:  # each backend fails with an error class of its own
                 raise UsageError(
-                    "no OpenGL works here: leave --renderer out, or set MUJOCO_GL to egl, osmesa or glfw"
+                    "no OpenGL works here: leave --renderer out, or install libosmesa6 and set MUJOCO_GL=osmesa"
                 ) from error
         return self._renderers[width, height]
 

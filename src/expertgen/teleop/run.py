@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -55,6 +56,7 @@ def teleoperate(
         task = replace(task, horizon=horizon)
     from expertgen.teleop.server import TeleopServer
 
+    sys.setswitchinterval(1e-3)  # the thread that draws must not keep the one that simulates waiting
     env = MetaWorldEnv(task, 1)
     recorder = Recorder(env, path, source, seed)
     try:

@@ -24,7 +24,7 @@ from expertgen.demos.recorder import Recorder
 from expertgen.errors import ExpertgenError, UsageError
 from expertgen.tasks.metaworld import MetaWorldEnv
 from expertgen.teleop.door import answer
-from expertgen.teleop.pictures import HEIGHT, VIEWS, WIDTH, Artist, Renderer, jpeg, make_artist
+from expertgen.teleop.pictures import HEIGHT, VIEWS, WIDTH, Artist, OpenGLArtist, Renderer, jpeg, make_artist
 from expertgen.teleop.protocol import (
     MAX_MESSAGE,
     PACES,
@@ -125,10 +125,10 @@ class TeleopServer:
             UsageError: if the port is taken or nothing can be drawn.
         """
         loop = asyncio.get_running_loop()
-        arguments = (self._config.renderer, self._env.models[0], self._env.datas[0])
-        artist = await loop.run_in_executor(self._artists, make_artist, *arguments)
+        model, data = self._env.models[0], self._env.datas[0]
+        artist = await loop.run_in_executor(self._artists, make_artist, self._config.renderer, model, data)
         for place, view in enumerate(self._views):  # what stands still takes a while to draw for the first time
-            await loop.run_in_executor(self._artists, _picture, artist, capture(self._env.datas[0]), view, place, None)
+            await loop.run_in_executor(self._artists, _picture, artist, capture(data), view, place, None)
         try:
             server = await serve(
                 self._talk, self._config.host, self._config.port, process_request=self._answer, max_size=MAX_MESSAGE,
@@ -137,11 +137,15 @@ class TeleopServer:
         except OSError as error:
             place = f"{self._config.host}:{self._config.port}"
             raise UsageError(f"cannot listen on {place} ({error.strerror}); choose another --host or --port") from None
-        async with server:
-            started(self._address(server))
-            async with asyncio.TaskGroup() as tasks:
-                for work in (self._simulate(), self._draw(artist), self._report(), self._checkpoint()):
-                    tasks.create_task(work)
+        try:
+            async with server:
+                started(self._address(server))
+                async with asyncio.TaskGroup() as tasks:
+                    for work in (self._simulate(), self._draw(artist), self._report(), self._checkpoint()):
+                        tasks.create_task(work)
+        finally:
+            if isinstance(artist, OpenGLArtist):
+                await loop.run_in_executor(self._artists, artist.close)
 
     def _address(self, server: Server) -> str:
         host, port = next(iter(server.sockets)).getsockname()[:2]
