@@ -1,12 +1,13 @@
-"""Teleoperation: frame rate, latency from input to frame, and what ten thousand malformed messages do to the server.
+"""Teleoperation: cost of a picture, frame rate, latency, and what ten thousand malformed messages do to the server.
 
     python benchmarks/teleop.py [seconds]
 
-A server in a process of its own simulates drawer-open in real time, at the task's control rate. The first measurement
-is a headless Chromium with the real page, which holds keys: both numbers are those that the page shows, so they contain
-decoding and drawing. The second is a client that decodes nothing, which is what the server and the connection take.
-Latency is counted for every input: from its moment to the first frame that shows it. Then 10 000 malformed messages
-come, each on a connection of its own. Rows are added to teleop.csv.
+First, what a large picture costs: CPU seconds of one core, of a drawer that is pulled open. Then a server in a process
+of its own simulates drawer-open in real time, at the task's control rate: for a client that decodes nothing, which is
+what server and connection take, and for a headless Chromium with the real page, which holds keys; its numbers are those
+that the page shows, so they contain decoding and drawing. Latency is counted for every input: from its moment to the
+first frame that shows it. Then 10 000 malformed messages come, each on a connection of its own. Rows are added to
+teleop.csv, with the machine's load (processes that want a core) beside them.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import random
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,10 +32,37 @@ from tests.teleop.browser import CHROMIUM, Browser, wait_for
 from tests.teleop.serving import Serving
 from tests.teleop.test_protocol import mangled
 
+from expertgen.demos.scripted import scripted_program
 from expertgen.runs.machine import available_cores
+from expertgen.tasks.metaworld import MetaWorldEnv
+from expertgen.tasks.registry import get_task
+from expertgen.teleop.pictures import HEIGHT, VIEWS, WIDTH, jpeg
+from expertgen.vision.live import LiveShader
+from expertgen.vision.scene import capture
 
 TABLE = Path(__file__).with_suffix(".csv")
 MALFORMED = 10_000
+
+
+def picture_cost() -> tuple[float, float]:
+    """CPU time of a large picture by `LiveShader`, drawn and compressed, and of the first one of a start [ms]."""
+    task = get_task("drawer-open")
+    env = MetaWorldEnv(task, 1)
+    observation, _ = env.reset(seed=0)
+    program, scenes, over = scripted_program(task)(), [capture(env.datas[0])], False
+    while not over:
+        action = program.act(task.named(observation[0])).clip(-1, 1)
+        observation, _, terminated, truncated, _ = env.step(action[None].astype(np.float32))
+        scenes.append(capture(env.datas[0]))
+        over = bool(terminated[0] or truncated[0])
+    shader, camera = LiveShader(env.models[0]), replace(VIEWS[0].camera, width=WIDTH, height=HEIGHT)
+    start = time.process_time()
+    shader.frame(scenes[0], camera)
+    first = time.process_time() - start
+    start = time.process_time()
+    for scene in scenes:
+        jpeg(shader.frame(scene, camera, observation[0, 36:39]))
+    return 1e3 * (time.process_time() - start) / len(scenes), 1e3 * first
 
 
 def busy() -> float:
@@ -41,8 +70,8 @@ def busy() -> float:
     return os.getloadavg()[0]
 
 
-def in_browser(address: str, seconds: float, folder: Path) -> tuple[float, float, int]:
-    """Frames per second, latency [ms, 95% of inputs] and number of inputs, as the page shows them."""
+def in_browser(address: str, seconds: float, folder: Path) -> tuple[float, float]:
+    """Frames per second and latency [ms, 95% of inputs], as the page shows them."""
     browser = Browser(folder)
     page = browser.open(address)
     wait_for(lambda: page.text("#headline") in ("Ready", "Paused"))
@@ -56,15 +85,15 @@ def in_browser(address: str, seconds: float, folder: Path) -> tuple[float, float
                 page.key(key, False)
         values = page.evaluate("({...document.getElementById('stats').dataset})")
         if values:
-            found.append((float(values["rate"]), float(values["delay"]), int(values["inputs"])))
+            found.append((float(values["rate"]), float(values["delay"])))
     page.close()
     browser.close()
-    rates, delays, _ = np.array(found).T
-    return float(np.median(rates)), float(np.median(delays)), len(found)
+    rates, delays = np.array(found).T
+    return float(np.median(rates)), float(np.median(delays))
 
 
-def without_browser(address: str, seconds: float) -> tuple[float, float, int, float]:
-    """Frames per second, latency [ms, 95% of inputs], number of inputs and bytes per large frame."""
+def without_browser(address: str, seconds: float) -> tuple[float, float, float]:
+    """Frames per second, latency [ms, 95% of inputs] and bytes of a large picture."""
     host, token = address.split("/")[2], address.partition("token=")[2]
     delays, frames, sizes, pending = [], [], [], []
     with connect(f"ws://{host}/socket?token={token}", origin=f"http://{host}", compression=None) as socket:
@@ -91,7 +120,7 @@ def without_browser(address: str, seconds: float) -> tuple[float, float, int, fl
                 while pending and pending[0][0] <= int.from_bytes(message[4:8], "little"):
                     delays.append(now - pending.pop(0)[1])
     rate = (len(frames) - 1) / (frames[-1] - frames[0])
-    return rate, 1e3 * float(np.percentile(delays, 95)), len(delays), float(np.mean(sizes))
+    return rate, 1e3 * float(np.percentile(delays, 95)), float(np.mean(sizes))
 
 
 def memory(process: int) -> float:
@@ -118,25 +147,33 @@ def malformed(address: str, process: int) -> tuple[float, float]:
 
 
 def main() -> None:
-    """Measures all three and adds rows to the table."""
+    """Measures all of them and adds rows to the table."""
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 20.0
+
+    def row(what: str, value: float, unit: str) -> None:
+        print(f"{what:45} {value:8.1f} {unit:10} load {busy():.1f}")
+        append_row(TABLE, {"what": what, "value": value, "unit": unit, "load": busy(), "cores": available_cores()})
+
+    cost, first = picture_cost()
+    row("a picture, CPU time", cost, "ms")
+    row("the first picture of a start, CPU time", first, "ms")
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         folder = Path(name)
         serving = Serving("--out", str(folder / "drawer.h5"), "--pace", "1", "--horizon", "1000000")
         try:
-            ways = {"client": lambda: without_browser(serving.address, seconds)}
+            rate, delay, size = without_browser(serving.address, seconds)
+            row("client, frame rate", rate, "frames/s")
+            row("client, input to frame, 95% of inputs", delay, "ms")
+            row("a large picture, compressed", size / 1024, "kB")
             if CHROMIUM:
-                ways["chromium"] = lambda: in_browser(serving.address, seconds, folder / "chromium")
-            for way, measure in ways.items():
-                rate, delay, count, *size = measure()
-                print(f"{way:10} {rate:6.1f} frames/s  {delay:6.1f} ms  load {busy():.1f}", size)
-                row = {"way": way, "frames_per_second": rate, "latency_ms_95": delay, "inputs": count}
-                append_row(TABLE, row | {"load": busy(), "cores": available_cores()})
+                rate, delay = in_browser(serving.address, seconds, folder / "chromium")
+                row("Chromium, frame rate", rate, "frames/s")
+                row("Chromium, input to frame, 95% of inputs", delay, "ms")
             early, late = malformed(serving.address, serving.process.pid)
-            print(f"memory after {MALFORMED // 10} malformed messages {early:.1f} MB, after {MALFORMED} {late:.1f} MB")
-            rate, delay, count, _ = without_browser(serving.address, 3.0)
-            row = {"way": "client, afterwards", "frames_per_second": rate, "latency_ms_95": delay, "inputs": count}
-            append_row(TABLE, row | {"load": busy(), "cores": available_cores()})
+            row("memory after 1000 malformed messages", early, "MB")
+            row("memory after 10000 malformed messages", late, "MB")
+            rate, _, _ = without_browser(serving.address, 5.0)
+            row("client, frame rate afterwards", rate, "frames/s")
         finally:
             serving.kill()
 

@@ -27,8 +27,9 @@ from expertgen.demos.store import DemoSet  # noqa: E402
 from expertgen.errors import UsageError  # noqa: E402
 from expertgen.tasks.metaworld import MetaWorldEnv  # noqa: E402
 from expertgen.tasks.registry import get_task  # noqa: E402
+from expertgen.teleop.config import TeleopConfig  # noqa: E402
 from expertgen.teleop.page import page  # noqa: E402
-from expertgen.teleop.server import BUSY, MALFORMED, TOO_MANY, TeleopConfig, TeleopServer  # noqa: E402
+from expertgen.teleop.server import BUSY, MALFORMED, TOO_MANY, TeleopServer  # noqa: E402
 from tests.teleop.browser import wait_for  # noqa: E402
 from tests.teleop.test_protocol import BAD  # noqa: E402
 

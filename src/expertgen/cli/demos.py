@@ -70,6 +70,7 @@ def _demos_collect(words: list[str]) -> None:
 
 def _demos_teleop(words: list[str]) -> None:
     """Demonstrate a task yourself, in a browser."""
+    from expertgen.teleop.config import TeleopConfig
     from expertgen.teleop.run import SOURCE, check_teleoperable, teleoperate
 
     @dataclass(frozen=True)
@@ -98,8 +99,6 @@ def _demos_teleop(words: list[str]) -> None:
     options = parse(Teleop, words, "demos teleop")
     task = get_task(options.task)
     check_teleoperable(task)
-    from expertgen.teleop.server import TeleopConfig
-
     config = TeleopConfig(options.episodes, options.pace, options.renderer, options.host, options.port)
     path = options.out or Path("demos") / f"{task.id}-teleop.h5"
     check_writable(path)

@@ -9,15 +9,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from expertgen.demos.recorder import Recorder
 from expertgen.errors import UsageError
 from expertgen.tasks.metaworld import MetaWorldEnv
 from expertgen.tasks.spec import TaskSpec
-
-if TYPE_CHECKING:
-    from expertgen.teleop.server import TeleopConfig
+from expertgen.teleop.config import TeleopConfig
 
 SOURCE = "teleoperation"
 """Who demonstrates, where no name is given."""

@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,9 @@ from websockets.http11 import Request, Response
 from expertgen.demos.recorder import Recorder
 from expertgen.errors import ExpertgenError, UsageError
 from expertgen.tasks.metaworld import MetaWorldEnv
+from expertgen.teleop.config import TeleopConfig
 from expertgen.teleop.door import answer
-from expertgen.teleop.pictures import HEIGHT, VIEWS, WIDTH, Artist, OpenGLArtist, Renderer, jpeg, make_artist
+from expertgen.teleop.pictures import HEIGHT, VIEWS, WIDTH, Artist, OpenGLArtist, jpeg, make_artist
 from expertgen.teleop.protocol import (
     MAX_MESSAGE,
     PACES,
@@ -58,33 +60,6 @@ _STATE_SECONDS = 0.1
 _LOGGER = logging.getLogger("expertgen.teleop")
 _LOGGER.addHandler(logging.NullHandler())
 _LOGGER.propagate = False  # a browser that closes a connection is no news
-
-
-@dataclass(frozen=True)
-class TeleopConfig:
-    """How a server works.
-
-    Attributes:
-        episodes: how many episodes are wanted; the page counts towards it.
-        pace: how fast the simulation runs at first, as a share of real time.
-        renderer: how pictures are drawn.
-        host: address to listen on.
-        port: port to listen on; 0 is any that is free.
-    """
-
-    episodes: int = 20
-    pace: float = 0.25
-    renderer: Renderer = "rays"
-    host: str = "127.0.0.1"
-    port: int = 0
-
-    def __post_init__(self) -> None:
-        if self.pace not in PACES:
-            raise UsageError(f"pace must be one of {', '.join(f'{pace:g}' for pace in PACES)}, not {self.pace:g}")
-        if self.episodes < 1:
-            raise UsageError(f"episodes must be at least 1, not {self.episodes}")
-        if not 0 <= self.port < 1 << 16:
-            raise UsageError(f"port must lie between 0 and 65535, not {self.port}")
 
 
 class TeleopServer:
@@ -149,6 +124,8 @@ class TeleopServer:
 
     def _address(self, server: Server) -> str:
         host, port = next(iter(server.sockets)).getsockname()[:2]
+        if host in ("0.0.0.0", "::"):
+            host = _own_address()
         return f"http://{f'[{host}]' if ':' in host else host}:{port}/?token={self._token}"
 
     def _answer(self, connection: ServerConnection, request: Request) -> Response | None:
@@ -344,6 +321,14 @@ class TeleopServer:
                 if not name.startswith("previous_")
             },
         }
+
+
+def _own_address() -> str:
+    """The address by which other machines most likely reach this one."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, suppress(OSError):
+        probe.connect(("192.0.2.1", 9))  # sends nothing, but chooses a network
+        return probe.getsockname()[0]
+    return socket.gethostname()
 
 
 def _picture(artist: Artist, scene: Scene, view: int, place: int, mark: np.ndarray | None) -> bytes:
