@@ -98,7 +98,7 @@ def test_a_person_opens_the_drawer(browser, serve, tmp_path):
     assert not unfinished(path).exists()
 
 
-def test_pads_and_buttons_on_a_phone(browser, serve, tmp_path):
+def test_pads_buttons_and_gamepad_on_a_phone(browser, serve, tmp_path):
     serving = serve("--out", str(tmp_path / "drawer.h5"))
     page = browser.open(serving.address, 390, 844, mobile=True)
     ready(page)
@@ -114,6 +114,11 @@ def test_pads_and_buttons_on_a_phone(browser, serve, tmp_path):
     wait_for(lambda: page.evaluate("state.fields.gripper_opening[0]") < 0.9)
     page.click("#views button:nth-child(3)")
     wait_for(lambda: page.text("#inset-name") == "above" and page.evaluate("state.views[0]") == 2)
+    gamepad = '{connected: true, axes: [0, 0, 0, -1], buttons: []}'
+    height = page.evaluate("state.fields.hand_position[2]")
+    page.evaluate(f"navigator.getGamepads = () => [{gamepad}], 0")
+    wait_for(lambda: page.evaluate("state.fields.hand_position[2]") > height + 0.03)
+    page.evaluate("navigator.getGamepads = () => [], 0")
     page.click("#stop")
     wait_for(lambda: page.text("#headline") == "Stopped")
     page.click("#redo")

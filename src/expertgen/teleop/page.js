@@ -16,6 +16,7 @@ const FINE = 0.3; // share of full speed with Shift
 const EASE = 0.07; // seconds in which a key comes to two thirds of its effect
 
 let socket, hello, state;
+let ticking; // inputs are sent at the control rate
 let failures = 0; // to connect, one after the other
 let armed = false; // inputs are sent: from the first movement on, until the person turns away
 
@@ -69,6 +70,9 @@ function welcome(message) {
     element(id).textContent = text;
   }
   const words = { 0.125: "⅛", 0.25: "¼", 0.5: "½", 1: "real time" };
+  clearInterval(ticking);
+  ticking = setInterval(tick, 1000 / hello.rate);
+  document.body.classList.remove("blank");
   choices("paces", hello.paces.map((pace) => [words[pace], { pace }]));
   choices("views", hello.views.map(({ name }) => [name, { view: name }]));
 }
@@ -218,7 +222,7 @@ function wishes() {
   const wish = { ...dragged };
   const speed = held.has("ShiftLeft") || held.has("ShiftRight") ? FINE : 1;
   for (const key of held) if (KEYS[key]) wish[KEYS[key][0]] += speed * KEYS[key][1];
-  const pad = navigator.getGamepads?.().find((one) => one?.connected);
+  const pad = [...(navigator.getGamepads?.() ?? [])].find((one) => one?.connected);
   if (pad) {
     const axis = (i) => (Math.abs(pad.axes[i] ?? 0) > 0.12 ? pad.axes[i] : 0);
     wish.right += axis(0);
@@ -319,6 +323,5 @@ element("observation").ontoggle = () => state && showFields(state.fields);
 drag("plane", ["right", "away"]);
 drag("height", ["up"]);
 setInterval(showStats, 500);
-setInterval(tick, 12.5);
 playFilm();
 connect();
