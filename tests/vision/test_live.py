@@ -64,6 +64,8 @@ def block_scene():
 
 def test_a_moving_block_has_its_colour_and_throws_a_shadow():
     model, data = block_scene()
+    data.qpos[2] = 0.2  # above the table, so that its shadow is beside it
+    mujoco.mj_forward(model, data)
     camera = replace(SLANTED, width=80, height=60)
     with_block = LiveShader(model).frame(capture(data), camera).astype(int)
     data.qpos[2] = 50.0  # away
