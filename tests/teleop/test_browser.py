@@ -114,7 +114,7 @@ def test_pads_buttons_and_gamepad_on_a_phone(browser, serve, tmp_path):
     wait_for(lambda: page.evaluate("state.fields.gripper_opening[0]") < 0.9)
     page.click("#views button:nth-child(3)")
     wait_for(lambda: page.text("#inset-name") == "above" and page.evaluate("state.views[0]") == 2)
-    gamepad = '{connected: true, axes: [0, 0, 0, -1], buttons: []}'
+    gamepad = "{connected: true, axes: [0, 0, 0, -1], buttons: []}"
     height = page.evaluate("state.fields.hand_position[2]")
     page.evaluate(f"navigator.getGamepads = () => [{gamepad}], 0")
     wait_for(lambda: page.evaluate("state.fields.hand_position[2]") > height + 0.03)
