@@ -132,6 +132,18 @@ IMPORT = {
     "a file on the way": ([TOY, "fine.npz", "--out", "fine.py/new.h5"], "cannot write fine.py/new.h5: "),
 }
 
+TELEOP = {
+    "unknown task": (["drawer-opn"], "did you mean 'drawer-open'"),
+    "no pictures": (["adroit-door"], "task 'adroit-door' cannot be shown: teleoperation is for MetaWorld's tasks"),
+    "pace": (["reach", "--pace", "3"], "pace must be one of 0.125, 0.25, 0.5, 1, not 3"),
+    "no episodes": (["reach", "--episodes", "0"], "episodes must be at least 1, not 0"),
+    "port": (["reach", "--port", "-1"], "port must lie between 0 and 65535, not -1"),
+    "horizon": (["reach", "--horizon", "0"], "horizon must be at least 1, not 0"),
+    "another task's": (["reach", "--out", "own.h5"], "these are demonstrations of 'toy-point'"),
+    "not demonstrations": (["reach", "--out", "fine.py"], "fine.py is not an HDF5 file"),
+    "a file on the way": (["reach", "--out", "fine.py/new.h5"], "cannot write fine.py/new.h5: "),
+}
+
 
 def assert_refused(words, said, folder, capsys):
     before = {path: path.is_file() and path.read_bytes() for path in folder.rglob("*")}
@@ -153,6 +165,14 @@ def test_what_cannot_be_collected_is_refused(name, folder, capsys):
 def test_what_cannot_be_imported_is_refused(name, folder, capsys):
     words, said = IMPORT[name]
     assert_refused(["demos", "import", *words], said, folder, capsys)
+
+
+@pytest.mark.parametrize("name", TELEOP)
+def test_what_cannot_be_recorded_is_refused(name, folder, capsys):
+    pytest.importorskip("websockets", reason="the extra serve is not installed")
+    pytest.importorskip("metaworld", reason="the extra vision is not installed")
+    words, said = TELEOP[name]
+    assert_refused(["demos", "teleop", *words], said, folder, capsys)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

@@ -23,6 +23,7 @@ from expertgen.tasks.registry import get_task, make_env
 EXTRAS = {
     "vision": ("metaworld", "scripted demonstrators, cameras, students, films"),
     "report": ("matplotlib", "report.html"),
+    "serve": ("websockets", "teleoperation"),
     "tensorboard": ("tensorboard", "--tensorboard"),
 }
 """Extra → a module that it brings, and what it adds."""

@@ -1,15 +1,15 @@
-"""Verbs of demonstrations: collect, import, show."""
+"""Verbs of demonstrations: collect, teleop, import, show, calibrate."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 from rich.table import Table
 
-from expertgen.cli.parsing import CONSOLE, listed, new_file, parse
+from expertgen.cli.parsing import CONSOLE, check_writable, listed, new_file, parse
 from expertgen.demos.collect import CollectConfig
 from expertgen.demos.describe import describe
 from expertgen.demos.store import DemoSet
@@ -23,9 +23,10 @@ from expertgen.tasks.spec import TaskSpec
 
 
 def demos_verb(words: list[str]) -> None:
-    """Collect, import or show demonstrations, or calibrate who demonstrates."""
+    """Collect, record, import or show demonstrations, or calibrate who demonstrates."""
     actions = {
         "collect": _demos_collect,
+        "teleop": _demos_teleop,
         "import": _demos_import,
         "show": _demos_show,
         "calibrate": _demos_calibrate,
@@ -35,7 +36,9 @@ def demos_verb(words: list[str]) -> None:
     elif words and words[0] in actions:
         actions[words[0]](words[1:])
     else:
-        raise UsageError("expertgen demos takes one of: collect TASK, import TASK FILE, show FILE, calibrate")
+        raise UsageError(
+            "expertgen demos takes one of: collect TASK, teleop TASK, import TASK FILE, show FILE, calibrate"
+        )
 
 
 def _demos_collect(words: list[str]) -> None:
@@ -63,6 +66,50 @@ def _demos_collect(words: list[str]) -> None:
     config = RunConfig(options.task, seed=options.seed, program=options.program, demos=options.settings)
     follow(collect_demos(task, config), CONSOLE).save(path)
     _show(path, DemoSet.load(path), task)
+
+
+def _demos_teleop(words: list[str]) -> None:
+    """Demonstrate a task yourself, in a browser."""
+    from expertgen.teleop.config import TeleopConfig
+    from expertgen.teleop.run import SOURCE, check_teleoperable, teleoperate
+
+    @dataclass(frozen=True)
+    class Teleop:
+        task: Annotated[str, tyro.conf.Positional]
+        """Task id, one of MetaWorld's."""
+        out: Path | None = None
+        """File to append to; by default demos/TASK-teleop.h5."""
+        episodes: int = 20
+        """Episodes that are wanted; the page counts towards it."""
+        pace: float = 0.25
+        """How fast to simulate at first, as a share of real time: 0.125, 0.25, 0.5 or 1."""
+        horizon: int | None = None
+        """Time limit of an episode in control steps; by default the task's."""
+        seed: int = 0
+        """Seed of the first start; the next ones count up from it."""
+        source: str = SOURCE
+        """Who demonstrates, as it will stand in the file."""
+        renderer: Literal["rays", "opengl"] = "rays"
+        """How to draw: rays works everywhere, opengl needs MUJOCO_GL=egl or a display."""
+        host: str = "127.0.0.1"
+        """Address to listen on. Beyond this machine, traffic is not encrypted."""
+        port: int = 8700
+        """Port to listen on; 0 is any that is free."""
+
+    options = parse(Teleop, words, "demos teleop")
+    task = get_task(options.task)
+    check_teleoperable(task)
+    config = TeleopConfig(options.episodes, options.pace, options.renderer, options.host, options.port)
+    path = options.out or Path("demos") / f"{task.id}-teleop.h5"
+    check_writable(path)
+
+    def started(address: str) -> None:
+        CONSOLE.print(f"open     {address}", soft_wrap=True, highlight=False)
+        CONSOLE.print(f"file     {path}\nend      with Ctrl-C; what was kept is saved, and an open episode too")
+
+    recorder = teleoperate(task, path, config, started, options.source, options.seed, options.horizon)
+    if recorder.kept:
+        _show(path, DemoSet.load(path), task)
 
 
 def _demos_import(words: list[str]) -> None:

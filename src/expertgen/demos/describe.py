@@ -77,7 +77,7 @@ class Description:
         if self.success_lengths:
             facts.add_row("length of successes", _span(self.success_lengths))
         facts.add_row("source", ", ".join(f"{source} ({count})" for source, count in self.sources.items()))
-        facts.add_row("seed", ", ".join(map(str, self.seeds)))
+        facts.add_row("seed", _listed(self.seeds))
         values = Table("field", "columns", "unit", "min", "max", "deviation", "constant columns")
         for row in self.ranges:
             numbers = (f"{value:.3f}" for value in (row.minimum, row.maximum, row.deviation))
@@ -135,6 +135,11 @@ def _range(name: str, unit: str, values: np.ndarray) -> FieldRange:
     constant = int((np.ptp(values, axis=0) == 0.0).sum())
     extremes = float(values.min()), float(values.max())
     return FieldRange(name, values.shape[1], unit, *extremes, float(deviation.max()), constant)
+
+
+def _listed(seeds: tuple[int, ...]) -> str:
+    """All of a few seeds; of many, which are one for each episode of a person, the ends."""
+    return ", ".join(map(str, seeds)) if len(seeds) <= 8 else f"{len(seeds)} from {seeds[0]} to {seeds[-1]}"
 
 
 def _three(lengths: np.ndarray) -> tuple[int, float, int]:

@@ -24,6 +24,7 @@ from expertgen.runs.machine import available_cores
 from expertgen.runs.progress import StageProgress
 from expertgen.tasks.environment import TaskEnv
 from expertgen.tasks.metaworld import MetaWorldEnv
+from expertgen.vision.scene import Scene, capture, restore
 
 if TYPE_CHECKING:
     from mujoco import MjModel
@@ -39,12 +40,6 @@ REST = 6
 
 STRIP = 6
 """Frames in a strip."""
-
-_POSES = ("xpos", "geom_xpos", "geom_xmat")
-"""All that a picture depends on, of a simulation's data."""
-
-Scene = tuple[np.ndarray, ...]
-"""One moment: a copy of each array in `_POSES`."""
 
 
 class Shot(NamedTuple):
@@ -117,8 +112,7 @@ def draw(model: MjModel, scenes: Sequence[Scene], frames: int) -> Iterator[np.nd
 
     def picture(scene: Scene) -> np.ndarray:
         data = mujoco.MjData(model)  # ray casting needs scratch memory in it: one for each thread
-        for name, value in zip(_POSES, scene, strict=True):
-            getattr(data, name)[:] = value
+        restore(data, scene)
         return shader.frame(data, width=WIDTH, height=HEIGHT)
 
     chosen = np.linspace(0, len(scenes) - 1, frames).round().astype(int)
@@ -179,7 +173,7 @@ class _Recorder(TaskEnv):
 
     Args:
         env: the environment.
-        datas: the state of each of its copies, with the arrays in `_POSES`.
+        datas: the state of each of its copies.
 
     Attributes:
         shots: success → the first finished episode with that outcome.
@@ -197,7 +191,7 @@ class _Recorder(TaskEnv):
         result = self._env.reset(seed=seed, options=options)
         mask = (options or {}).get("reset_mask", np.ones(self.num_envs, bool))
         for i in np.flatnonzero(mask).tolist():
-            self._running[i] = [_scene(self._datas[i])]
+            self._running[i] = [capture(self._datas[i])]
         return result
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
@@ -206,15 +200,11 @@ class _Recorder(TaskEnv):
         for i, scenes in enumerate(self._running):
             if not scenes:
                 continue
-            scenes.append(_scene(self._datas[i]))
+            scenes.append(capture(self._datas[i]))
             if terminated[i] or truncated[i]:
                 self.shots.setdefault(bool(info["success"][i]), Shot(bool(info["success"][i]), scenes))
                 self._running[i] = []
         return result
-
-
-def _scene(data: Any) -> Scene:
-    return tuple(getattr(data, name).astype(np.float32) for name in _POSES)
 
 
 def _writers() -> tuple[Any, Any]:

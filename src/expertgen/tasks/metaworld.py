@@ -302,6 +302,17 @@ class _World:
         self._start.model.site_pos[:] = site_pos
 
 
+def check_opengl() -> None:
+    """Refuses to draw where no backend was chosen and there is no display: MuJoCo's default would end the process.
+
+    Raises:
+        UsageError: if so.
+    """
+    chosen = os.environ.get("MUJOCO_GL") in ("egl", "osmesa")
+    if not chosen and sys.platform == "linux" and not os.environ.get("DISPLAY"):
+        raise UsageError(_NO_OPENGL)
+
+
 def _render(model: MjModel, data: MjData, camera: CameraSpec, width: int, height: int) -> np.ndarray:
     import mujoco
 
@@ -316,13 +327,7 @@ def _render(model: MjModel, data: MjData, camera: CameraSpec, width: int, height
     model.vis.global_.fovy = camera.fovy
     model.vis.global_.offwidth = max(width, model.vis.global_.offwidth)
     model.vis.global_.offheight = max(height, model.vis.global_.offheight)
-    # Without a display MuJoCo's default backend does not raise an error that Python survives, so look before.
-    if (
-        os.environ.get("MUJOCO_GL") not in ("egl", "osmesa")
-        and sys.platform == "linux"
-        and not os.environ.get("DISPLAY")
-    ):
-        raise UsageError(_NO_OPENGL)
+    check_opengl()
     try:
         renderer = mujoco.Renderer(model, height, width)
     except Exception as error:  # each backend fails with an error class of its own

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
@@ -27,15 +27,36 @@ if TYPE_CHECKING:
 REPORT_CAMERA = CameraSpec("report", position=(0.42, 1.32, 0.70), target=(-0.01, 0.60, 0.10), fovy=40.0)
 """The whole workspace of MetaWorld's table, from the front right."""
 
-_PICTURED_GROUPS = np.array([1, 1, 1, 0, 0, 0], np.uint8)
+PICTURED_GROUPS = np.array([1, 1, 1, 0, 0, 0], np.uint8)
 _MAX_DISTANCE = 20.0
 
-_KEY_POSITION, _KEY_RADIUS, _KEY_SAMPLES = np.array([0.75, 0.35, 1.60]), 0.10, 6
+KEY_POSITION, _KEY_RADIUS, _KEY_SAMPLES = np.array([0.75, 0.35, 1.60]), 0.10, 6
 _KEY = np.array([1.0, 0.95, 0.87])
 _SKY, _GROUND, _FILL = np.array([0.50, 0.55, 0.62]), np.array([0.30, 0.27, 0.25]), np.array([0.16, 0.16, 0.17])
 _SPECULAR, _SHININESS = 0.10, 40.0
 _BACKGROUND = np.array([0.86, 0.88, 0.91])
-_GAMMA = 2.2
+GAMMA = 2.2
+
+
+class Layers(NamedTuple):
+    """A picture in parts, with what each pixel shows.
+
+    Attributes:
+        ambient: linear colours without the key light.
+        key: linear colours that the key light adds, with its shadows.
+        points: where the ray of each pixel hits [m]; the camera's position where it hits nothing.
+        geoms: which geom it hits, -1 for none.
+    """
+
+    ambient: Float[np.ndarray, "height width 3"]
+    key: Float[np.ndarray, "height width 3"]
+    points: Float[np.ndarray, "height width 3"]
+    geoms: Int[np.ndarray, "height width"]
+
+    @property
+    def linear(self) -> Float[np.ndarray, "height width 3"]:
+        """Linear colours of the whole picture."""
+        return self.ambient + self.key
 
 
 def shaded_frame(
@@ -50,15 +71,19 @@ class FrameShader:
 
     Args:
         model: the simulated model; it is not changed.
+        left_out: which geoms neither are seen nor throw a shadow; by default none.
     """
 
-    def __init__(self, model: mujoco.MjModel) -> None:
+    def __init__(self, model: mujoco.MjModel, left_out: Bool[np.ndarray, "ngeom"] | None = None) -> None:
         import mujoco
 
         self._model = copy.deepcopy(model)
         self._model.body_bvhadr[:] = -1  # `mj_multiRay` would lose hits at the borders of large geoms otherwise.
         self._casters_of_shadow = proxy_model(model)
         self._casters_of_shadow.geom_group[model.geom_type == mujoco.mjtGeom.mjGEOM_PLANE] = HIDDEN_GROUP
+        if left_out is not None:
+            for one in (self._model, self._casters_of_shadow):
+                one.geom_group[left_out] = HIDDEN_GROUP
         self._tree = np.append(model.body_rootid[model.geom_bodyid], -1)  # The last entry is that of "no geom" (-1).
         self._hand = max(0, mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_BODY, "hand"))
         self._colors = SurfaceColors(model)
@@ -74,15 +99,17 @@ class FrameShader:
             width: columns [pixels].
             height: rows [pixels].
         """
-        camera = replace(camera, width=width, height=height)
+        return srgb(self.layers(data, replace(camera, width=width, height=height)).linear)
+
+    def layers(self, data: mujoco.MjData, camera: CameraSpec) -> Layers:
+        """Returns one picture in the parts that it is made of; the camera's own image size counts."""
         pose = nominal_pose(camera, data.xpos[self._hand])
-        rays = pixel_rays(camera)
-        view = _unit(rays @ pose.rotation.T)
+        view = unit(pixel_rays(camera) @ pose.rotation.T)
         points, geoms = self._cast(data, pose.position, view)
         normals = surface_normals(points, geoms, view)
-        linear = self._shade(data, points, geoms, normals, view)
-        self._smooth_borders(linear, data, pose.position, view, points, geoms, normals)
-        return np.rint(255 * np.clip(linear, 0, 1) ** (1 / _GAMMA)).astype(np.uint8)
+        light = self._shade(data, points, geoms, normals, view)
+        self._smooth_borders(light, data, pose.position, view, points, geoms, normals)
+        return Layers(light[..., :3], light[..., 3:], points, geoms)
 
     def _cast(self, data: mujoco.MjData, origin: np.ndarray, rays: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Returns where unit rays `[..., 3]` hit, and which geoms (-1 for none)."""
@@ -91,7 +118,7 @@ class FrameShader:
         count = rays.size // 3
         geoms, distances = np.empty(count, np.int32), np.empty(count)
         mujoco.mj_multiRay(
-            self._model, data, origin, rays.reshape(-1), _PICTURED_GROUPS, 1, -1, geoms, distances, count, _MAX_DISTANCE
+            self._model, data, origin, rays.reshape(-1), PICTURED_GROUPS, 1, -1, geoms, distances, count, _MAX_DISTANCE
         )
         points = origin + rays * np.maximum(distances, 0).reshape(*rays.shape[:-1], 1)
         return points, geoms.reshape(rays.shape[:-1])
@@ -103,19 +130,16 @@ class FrameShader:
         geoms: Int[np.ndarray, "height width"],
         normals: Float[np.ndarray, "height width 3"],
         view: Float[np.ndarray, "height width 3"],
-    ) -> Float[np.ndarray, "height width 3"]:
-        """Returns linear colours: key light with soft shadow and highlight, sky from above, a fill from the camera."""
+    ) -> Float[np.ndarray, "height width 6"]:
+        """Returns linear colours, without the key light and of the key light alone with its soft shadows."""
         hit = geoms >= 0
-        point, normal, eye = points[hit], normals[hit], -view[hit]
-        to_key = _unit(_KEY_POSITION - point)
-        lit = self._lit(data, point, geoms[hit])[:, None]
-        diffuse = np.clip(_dot(normal, to_key), 0, 1) * lit
-        highlight = _SPECULAR * np.clip(_dot(normal, _unit(to_key + eye)), 0, 1) ** _SHININESS * lit
-        upward = 0.5 + 0.5 * normal[:, 2:]
-        light = _KEY * diffuse + (1 - upward) * _GROUND + upward * _SKY + _FILL * np.clip(_dot(normal, eye), 0, 1)
-        linear = np.broadcast_to(_BACKGROUND**_GAMMA, points.shape).copy()
-        linear[hit] = self._colors(data, geoms[hit], point, normal) ** _GAMMA * light + highlight
-        return linear
+        point, normal = points[hit], normals[hit]
+        light = np.zeros((*geoms.shape, 6))
+        light[..., :3] = _BACKGROUND**GAMMA
+        color = self._colors(data, geoms[hit], point, normal)
+        light[hit] = np.concatenate(illuminate(color, point, normal, -view[hit]), axis=1)
+        light[hit, 3:] *= self._lit(data, point, geoms[hit])[:, None]
+        return light
 
     def _lit(
         self, data: mujoco.MjData, points: Float[np.ndarray, "pixels 3"], geoms: Int[np.ndarray, "pixels"]
@@ -130,7 +154,7 @@ class FrameShader:
         lit = np.zeros(len(points))
         blocker, distances = np.empty(len(points), np.int32), np.empty(len(points))
         for angle in 2 * np.pi * np.arange(_KEY_SAMPLES) / _KEY_SAMPLES:
-            light = _KEY_POSITION + _KEY_RADIUS * np.array([np.cos(angle), np.sin(angle), 0.0])
+            light = KEY_POSITION + _KEY_RADIUS * np.array([np.cos(angle), np.sin(angle), 0.0])
             rays = points - light
             length = np.linalg.norm(rays, axis=1)
             mujoco.mj_multiRay(
@@ -143,7 +167,7 @@ class FrameShader:
 
     def _smooth_borders(
         self,
-        linear: Float[np.ndarray, "height width 3"],
+        light: Float[np.ndarray, "height width 6"],
         data: mujoco.MjData,
         origin: Float[np.ndarray, "3"],
         view: Float[np.ndarray, "height width 3"],
@@ -158,20 +182,20 @@ class FrameShader:
         """
         rows, columns = np.nonzero(_borders(geoms, normals))
         height, width = geoms.shape
-        colors = [linear[rows, columns]]
+        colors = [light[rows, columns]]
         right, down = view[0, -1] - view[0, 0], view[-1, 0] - view[0, 0]
         right, down = right / (width - 1), down / (height - 1)
         near_rows = np.clip(rows[:, None] + np.repeat([-1, 0, 1], 3), 0, height - 1)
         near_columns = np.clip(columns[:, None] + np.tile([-1, 0, 1], 3), 0, width - 1)
         for x, y in ((0.35, -0.15), (-0.15, 0.35), (-0.35, -0.35)):
-            hits, hit_geoms = self._cast(data, origin, _unit(view[rows, columns] + x * right + y * down))
+            hits, hit_geoms = self._cast(data, origin, unit(view[rows, columns] + x * right + y * down))
             distance = np.linalg.norm(points[near_rows, near_columns] - hits[:, None], axis=-1)
             distance[geoms[near_rows, near_columns] != hit_geoms[:, None]] = np.inf
             best = np.argmin(distance, axis=1)[:, None]
             row, column = np.take_along_axis(near_rows, best, 1)[:, 0], np.take_along_axis(near_columns, best, 1)[:, 0]
             found = np.isfinite(np.take_along_axis(distance, best, 1))
-            colors.append(np.where(found, linear[row, column], colors[0]))
-        linear[rows, columns] = np.mean(colors, axis=0)
+            colors.append(np.where(found, light[row, column], colors[0]))
+        light[rows, columns] = np.mean(colors, axis=0)
 
 
 def _borders(
@@ -188,7 +212,36 @@ def _borders(
     return border
 
 
-def _unit(vectors: np.ndarray) -> np.ndarray:
+def illuminate(
+    color: Float[np.ndarray, "n 3"],
+    point: Float[np.ndarray, "n 3"],
+    normal: Float[np.ndarray, "n 3"],
+    eye: Float[np.ndarray, "n 3"],
+) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, "n 3"]]:
+    """Returns linear colours of surface points: of sky, ground and a fill from the camera, and of the key light.
+
+    Args:
+        color: sRGB in [0, 1].
+        point: where they are [m].
+        normal: unit normals.
+        eye: unit directions to the camera.
+    """
+    to_key = unit(KEY_POSITION.astype(point.dtype) - point)
+    diffuse = np.clip(_dot(normal, to_key), 0, 1)
+    highlight = _SPECULAR * np.clip(_dot(normal, unit(to_key + eye)), 0, 1) ** _SHININESS
+    upward = 0.5 + 0.5 * normal[:, 2:]
+    ambient = (1 - upward) * _GROUND + upward * _SKY + _FILL * np.clip(_dot(normal, eye), 0, 1)
+    albedo = color**GAMMA
+    return albedo * ambient, albedo * _KEY * diffuse + highlight
+
+
+def srgb(linear: Float[np.ndarray, "*pixels 3"]) -> UInt8[np.ndarray, "*pixels 3"]:
+    """Returns the picture of linear colours."""
+    return np.rint(255 * np.clip(linear, 0, 1) ** (1 / GAMMA)).astype(np.uint8)
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """Returns vectors `[..., 3]` scaled to length 1."""
     return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
 
 

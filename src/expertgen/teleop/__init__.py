@@ -1,0 +1,1 @@
+"""Teleoperation: a page in a browser shows a task live, and a person demonstrates it."""
