@@ -1,12 +1,12 @@
 """Ranges of options: declared with the type of the field, checked in one place.
 
-    @dataclass(frozen=True)
-    class SacConfig:
-        width: Count = 128
-        discount: Rate = 0.97
+@dataclass(frozen=True)
+class SacConfig:
+    width: Count = 128
+    discount: Rate = 0.97
 
-        def __post_init__(self) -> None:
-            check_ranges(self, "sac")
+    def __post_init__(self) -> None:
+        check_ranges(self, "sac")
 """
 
 from __future__ import annotations
