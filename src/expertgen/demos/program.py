@@ -22,7 +22,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from expertgen.demos.failure import Failure, ProgramError, Verdict, verdict_of
+from expertgen.demos.failure import LONGEST_TEXT, Failure, ProgramError, Verdict, verdict_of
 from expertgen.errors import FileError, nearest
 from expertgen.tasks.spec import TaskSpec
 
@@ -210,7 +210,7 @@ class _FileProgram:
             action = self._program.act(observation)
         except (Exception, SystemExit) as error:
             unknown = error.args[0] if isinstance(error, KeyError) and error.args else None
-            if isinstance(unknown, str) and unknown not in observation:
+            if isinstance(unknown, str) and len(unknown) < LONGEST_TEXT and unknown not in observation:
                 hint = nearest(unknown, observation) or f"; there are {', '.join(observation)}"
                 text = f"{_place(self._path, error)}: there is no observation field {unknown!r}{hint}"
                 raise ProgramError(Failure(Verdict.ERROR, text)) from error
@@ -241,4 +241,4 @@ def _place(path: Path, error: BaseException) -> str:
 
 
 def _one_line(path: Path, error: BaseException) -> str:
-    return f"{_place(path, error)}: {type(error).__name__}: {' '.join(str(error).split())}"
+    return f"{_place(path, error)}: {type(error).__name__}: {' '.join(str(error)[:LONGEST_TEXT].split())}"
