@@ -6,10 +6,13 @@ that file and in the environment of this process; `@PORT@` is a server that must
 """
 
 import contextlib
+import ctypes
+import errno
 import io
 import os
 import resource
 import socket
+import struct
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +26,8 @@ from expertgen.demos.failure import LONGEST_TEXT, Failure, Verdict
 from expertgen.demos.sandbox.host import examine_confinement
 from expertgen.demos.sandbox.limits import Limits
 from expertgen.demos.sandbox.programs import SandboxedPrograms
-from expertgen.errors import FileError
+from expertgen.demos.sandbox.system import prctl
+from expertgen.errors import FileError, UsageError
 from expertgen.tasks.spec import TaskSpec
 
 HOSTILE = Path(__file__).parent / "hostile"
@@ -267,6 +271,64 @@ def test_the_rest_goes_on_in_a_new_process(confined, tmp_path):
         assert set(programs.reset(ids, [1, 2, 3])) == {0, 1, 2}  # too many deaths
 
 
+UNSHARE, LANDLOCK = {"x86_64": 272, "aarch64": 97}.get(os.uname().machine, 0), 444
+
+
+def without(*numbers):
+    """A thread in which the kernel seems to lack some system calls; its processes inherit that."""
+
+    def deny():
+        steps = [struct.pack("<HBBI", 0x20, 0, 0, 0)]
+        for number in numbers:
+            steps += [
+                struct.pack("<HBBI", 0x15, 0, 1, number),
+                struct.pack("<HBBI", 0x06, 0, 0, 0x50000 | errno.ENOSYS),
+            ]
+        program = b"".join([*steps, struct.pack("<HBBI", 0x06, 0, 0, 0x7FFF0000)])
+
+        class Program(ctypes.Structure):
+            _fields_ = [("length", ctypes.c_ushort), ("steps", ctypes.c_char_p)]
+
+        prctl(38, 1)
+        prctl(22, 2, Program(len(program) // 8, program))
+
+    return ThreadPoolExecutor(1, initializer=deny)
+
+
+@pytest.mark.parametrize("missing", ["namespaces", "landlock"])
+def test_either_of_two_mechanisms_is_enough(missing, confined, tmp_path):
+    names = ["read_key", "list_home", "dot_dot", "overwrite_file", "delete_file", "truncate_file", "hard_link_out"]
+    names += ["plant_package", "fill_disk", "shared_memory", "devices", "read_environment", "read_parent_memory"]
+    names += ["open_socket", "kill_parent", "signal_by_pipe", "undo_confinement"]
+    printed = io.StringIO()
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        contextlib.redirect_stderr(printed),
+        without(UNSHARE if missing == "namespaces" else LANDLOCK) as thread,
+    ):
+        found = thread.submit(examine_confinement).result()
+        if found.lacking:
+            pytest.skip(f"the other one is not there ({found.lacking})")
+        outcomes = {name: thread.submit(attack, name, tmp_path / name, server).result() for name in names}
+    assert missing in found.missing
+    for name, outcome in outcomes.items():
+        assert (outcome.failure and outcome.failure.verdict) in EXPECTED[name], outcome.failure
+        assert outcome.folder == {"secret.txt": f"{TOKEN} 666", "canary.txt": "alive 666"}
+    assert "BREACH" not in printed.getvalue()
+    assert TOKEN not in printed.getvalue()
+
+
+def test_without_both_a_program_is_refused_in_one_line(tmp_path):
+    path = tmp_path / "fine.py"
+    path.write_text("class Program:\n    def reset(self, seed): pass\n    def act(self, observation): return [0, 0]\n")
+    with without(UNSHARE, LANDLOCK) as thread:
+        refused = thread.submit(SandboxedPrograms, path, TASK, LIMITS).exception()
+    assert isinstance(refused, UsageError)
+    assert "fine.py cannot be confined here (no namespaces: " in str(refused)
+    assert "which only a program that you trust should have, add --no-sandbox" in str(refused)
+    assert "\n" not in str(refused)
+
+
 NOBODY = 65534
 
 
@@ -275,17 +337,24 @@ def test_all_of_this_as_somebody_without_privileges(confined, tmp_path):
     paths = [str(Path(__file__).parents[2]), *(path for path in sys.path if path)]
     environment = {"PYTHONPATH": os.pathsep.join(paths), "PATH": os.environ["PATH"], "HOME": "/nonexistent"}
     environment |= {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-    options = {"user": NOBODY, "group": NOBODY, "extra_groups": [], "env": environment, "cwd": "/"}
+    options = {
+        "user": NOBODY,
+        "group": NOBODY,
+        "extra_groups": [],
+        "env": environment,
+        "cwd": "/",
+        "capture_output": True,
+    }
     # An interpreter in the home of root is out of their reach; the system's may do.
     version = f"{sys.version_info[0]}.{sys.version_info[1]}"
     for python in (sys.executable, f"/usr/bin/python{version}"):
         with contextlib.suppress(OSError):
             words = [python, "-c", "import expertgen.demos.sandbox.host, pytest, torch"]
-            if subprocess.run(words, capture_output=True, check=False, **options).returncode == 0:
+            if subprocess.run(words, check=False, **options).returncode == 0:
                 break
     else:
         pytest.skip("no Python with these packages is open to nobody")
     words = [python, "-m", "pytest", "-p", "no:cacheprovider", "-q", f"--basetemp=/tmp/hostile-{os.getpid()}", __file__]
-    done = subprocess.run(words, capture_output=True, text=True, check=False, **options)
+    done = subprocess.run(words, text=True, check=False, **options)
     assert done.returncode == 0, done.stdout[-3000:]
     assert "1 skipped" in done.stdout  # this one

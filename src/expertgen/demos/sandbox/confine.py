@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import resource
@@ -93,11 +94,16 @@ def confine(readable: Sequence[str], limits: Limits, parent: int) -> Confinement
 
 
 def _drop_privileges() -> None:
-    """Root becomes nobody; whoever became root of a user namespace by entering it is nothing special there any more."""
+    """Root becomes nobody, unless nobody cannot read the interpreter. All capabilities go in any case."""
     if os.geteuid() == 0:
-        os.setgroups([])
-        os.setresgid(_NOBODY, _NOBODY, _NOBODY)
-        os.setresuid(_NOBODY, _NOBODY, _NOBODY)
+        with contextlib.suppress(OSError):  # in a container that has no other user
+            os.setgroups([])
+            os.seteuid(_NOBODY)
+            reads = os.access(os.__file__, os.R_OK, effective_ids=True)
+            os.seteuid(0)
+            if reads:
+                os.setresgid(_NOBODY, _NOBODY, _NOBODY)
+                os.setresuid(_NOBODY, _NOBODY, _NOBODY)
 
     class Header(ctypes.Structure):
         _fields_ = [("version", ctypes.c_uint32), ("process", ctypes.c_int)]
