@@ -275,7 +275,7 @@ UNSHARE, LANDLOCK = {"x86_64": 272, "aarch64": 97}.get(os.uname().machine, 0), 4
 
 
 def without(*numbers):
-    """A thread in which the kernel seems to lack some system calls; its processes inherit that."""
+    """Threads in which the kernel seems to lack some system calls; their processes inherit that."""
 
     def deny():
         steps = [struct.pack("<HBBI", 0x20, 0, 0, 0)]
@@ -292,7 +292,7 @@ def without(*numbers):
         prctl(38, 1)
         prctl(22, 2, Program(len(program) // 8, program))
 
-    return ThreadPoolExecutor(1, initializer=deny)
+    return ThreadPoolExecutor(4, initializer=deny)
 
 
 @pytest.mark.parametrize("missing", ["namespaces", "landlock"])
@@ -304,12 +304,12 @@ def test_either_of_two_mechanisms_is_enough(missing, confined, tmp_path):
     with (
         socket.create_server(("127.0.0.1", 0)) as server,
         contextlib.redirect_stderr(printed),
-        without(UNSHARE if missing == "namespaces" else LANDLOCK) as thread,
+        without(UNSHARE if missing == "namespaces" else LANDLOCK) as pool,
     ):
-        found = thread.submit(examine_confinement).result()
+        found = pool.submit(examine_confinement).result()
         if found.lacking:
             pytest.skip(f"the other one is not there ({found.lacking})")
-        outcomes = {name: thread.submit(attack, name, tmp_path / name, server).result() for name in names}
+        outcomes = dict(zip(names, pool.map(lambda name: attack(name, tmp_path / name, server), names), strict=True))
     assert missing in found.missing
     for name, outcome in outcomes.items():
         assert (outcome.failure and outcome.failure.verdict) in EXPECTED[name], outcome.failure
@@ -321,8 +321,8 @@ def test_either_of_two_mechanisms_is_enough(missing, confined, tmp_path):
 def test_without_both_a_program_is_refused_in_one_line(tmp_path):
     path = tmp_path / "fine.py"
     path.write_text("class Program:\n    def reset(self, seed): pass\n    def act(self, observation): return [0, 0]\n")
-    with without(UNSHARE, LANDLOCK) as thread:
-        refused = thread.submit(SandboxedPrograms, path, TASK, LIMITS).exception()
+    with without(UNSHARE, LANDLOCK) as pool:
+        refused = pool.submit(SandboxedPrograms, path, TASK, LIMITS).exception()
     assert isinstance(refused, UsageError)
     assert "fine.py cannot be confined here (no namespaces: " in str(refused)
     assert "which only a program that you trust should have, add --no-sandbox" in str(refused)
