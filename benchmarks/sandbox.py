@@ -2,9 +2,9 @@
 
     OMP_NUM_THREADS=1 python benchmarks/sandbox.py
 
-The program is that of docs/demos.md, the task pick-place, the time that of everything but making the simulator: starting
-the sandbox, programs, simulation, recording. Processor time is that of this process and of the sandbox together; on a
-busy machine it says more than wall-clock time. Both collections must be the same, byte for byte.
+The program is that of docs/demos.md, the task pick-place, the time that of everything but making the simulator:
+starting the sandbox, programs, simulation, recording. Processor time is that of this process and of the sandbox
+together; on a busy machine it says more than wall-clock time. Both collections must be the same, byte for byte.
 """
 
 from __future__ import annotations

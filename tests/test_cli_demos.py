@@ -188,7 +188,7 @@ def test_episodes_whose_program_fails_are_counted(flags, folder, capsys):
     assert main(["demos", "collect", TOY, *words]) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert "demonstrations end where the program failed" in said
-    assert "times 'sometimes.py, line 4: ZeroDivisionError: division by zero'" in said
+    assert "times 'sometimes.py, line 4: ZeroDivisionError: float division by zero'" in said
 
 
 def test_only_without_the_sandbox_a_program_has_the_users_rights(folder, capsys):

@@ -35,7 +35,7 @@ class Program:
 """
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def confined():
     if lacking := examine_confinement().lacking:
         pytest.skip(f"this machine cannot confine a process ({lacking})")
@@ -128,12 +128,11 @@ def test_what_lies_below_another_path_is_left_out():
     assert not any(path.startswith(("/proc", "/home")) and path.count("/") < 3 for path in readable_paths())
 
 
-def run_filter(machine, architecture, number, *arguments):
-    """Runs the filter as the kernel would; returns its verdict."""
+def run_filter(program, architecture, number, *arguments):
+    """Runs a filter as the kernel would; returns its verdict."""
     words = [number, architecture, 0, 0]
     for argument in [*arguments, *[0] * (6 - len(arguments))]:
         words += [argument & 0xFFFFFFFF, argument >> 32]
-    program = list(struct.iter_unpack("<HBBI", filter_program(machine, process=77)))
     at = loaded = 0
     while True:
         code, if_true, if_false, value = program[at]
@@ -147,18 +146,19 @@ def run_filter(machine, architecture, number, *arguments):
 @pytest.mark.parametrize(("machine", "architecture"), [("x86_64", 0xC000003E), ("aarch64", 0xC00000B7)])
 def test_the_filter_step_by_step(machine, architecture):
     allow, kill, refuse, unknown = 0x7FFF0000, 0x80000000, 0x00050001, 0x00050026
+    program = list(struct.iter_unpack("<HBBI", filter_program(machine, process=77)))
     listed = {*ALLOWED[machine].values(), *CHECKED[machine].values()}
     for number in range(600):
-        verdict = run_filter(machine, architecture, number, 1, 999)
+        verdict = run_filter(program, architecture, number, 1, 999)
         if number in ALLOWED[machine].values():
             assert verdict == allow
         elif number not in listed:
             assert verdict == refuse
-        assert run_filter(machine, 0x40000003, number) == kill  # another architecture
+        assert run_filter(program, 0x40000003, number) == kill  # another architecture
     checked = CHECKED[machine]
 
     def ask(name, *arguments):
-        return run_filter(machine, architecture, checked[name], *arguments)
+        return run_filter(program, architecture, checked[name], *arguments)
 
     assert ask("kill", 77, 9) == ask("tgkill", 77, 78, 6) == allow
     assert ask("kill", 1, 9) == ask("kill", 2**32 - 1, 9) == ask("kill", 0, 9) == ask("tgkill", 78, 78, 6) == refuse
