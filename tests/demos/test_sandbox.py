@@ -1,9 +1,11 @@
 """The sandbox with programs that mean well. What the others try is in test_hostile.py."""
 
+import io
 import struct
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from expertgen.demos.collect import collect
 from expertgen.demos.failure import LONGEST_TEXT, Failure, ProgramError, Verdict, counted
@@ -14,6 +16,7 @@ from expertgen.demos.sandbox.limits import Limits, readable_paths
 from expertgen.demos.sandbox.namespaces import _topmost
 from expertgen.demos.sandbox.programs import SandboxedPrograms
 from expertgen.demos.sandbox.seccomp import ALLOWED, CHECKED, filter_program
+from expertgen.doctor import sandbox_table
 from expertgen.errors import FileError
 from expertgen.runs.progress import drain
 from tests.demos.test_program import GOOD, REFUSED
@@ -84,6 +87,22 @@ def test_a_slow_call_ends_one_episode_and_no_other(tmp_path):
         actions, failures = programs.act(np.ones((2, 4), np.float32), ids[[0, 2]])
         assert not failures
         assert actions.tolist() == [[0.0, 0.0], [0.0, 0.0]]
+
+
+def test_processor_time_is_limited(tmp_path):
+    limits = Limits(call_seconds=60.0, cpu_seconds=2)
+    with SandboxedPrograms(write(tmp_path, act("\n        while True: pass")), point_task(), limits) as p:
+        p.reset(np.arange(1), [0])
+        _, failures = p.act(np.ones((1, 4), np.float32), np.arange(1))
+        assert str(failures[0]) == f"time limit: {tmp_path / 'reach.py'}: it took more than 2 s of processor time"
+
+
+def test_doctor_says_what_there_is():
+    console = Console(record=True, width=200, file=io.StringIO())
+    console.print(sandbox_table())
+    said = console.export_text()
+    assert "confines programs" in said
+    assert "seccomp" in said
 
 
 def test_the_guest_needs_no_torch(tmp_path):

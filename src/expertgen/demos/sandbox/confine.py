@@ -52,7 +52,7 @@ def confine(readable: Sequence[str], limits: Limits, parent: int) -> Confinement
     Args:
         readable: what it may read.
         limits: what it may take.
-        parent: id of the process that started it; it does not outlive it.
+        parent: id of the process that started it. This one ends with it, or already with the thread that started it.
 
     Returns:
         what was applied and what could not be. Whether that is enough is for the caller to decide.
@@ -61,13 +61,13 @@ def confine(readable: Sequence[str], limits: Limits, parent: int) -> Confinement
     if (threads := len(os.listdir("/proc/self/task"))) > 1:
         done.missing["seccomp"] = f"the process has {threads} threads"
         return done
-    readable = [path for path in readable if os.path.exists(path)]
     os.umask(0o022)
     try:
         enter_namespaces(readable, limits.scratch)
         done.applied["namespaces"] = "mount, network, IPC" + (", user" if os.geteuid() else "")
     except OSError as error:
-        done.missing["namespaces"] = str(error)
+        done.missing["namespaces"] = error.strerror
+    readable = [path for path in readable if os.path.exists(path)]
     prctl(_SET_NO_NEW_PRIVILEGES, 1)
     abi = landlock_abi()
     if abi >= WHOLE_ABI:
@@ -89,7 +89,7 @@ def confine(readable: Sequence[str], limits: Limits, parent: int) -> Confinement
         restrict_calls()
         done.applied["seccomp"] = "computing only: no sockets, processes, threads or signals to others"
     except OSError as error:
-        done.missing["seccomp"] = str(error)
+        done.missing["seccomp"] = error.strerror
     return done
 
 
@@ -128,4 +128,5 @@ def _set_limits(limits: Limits) -> None:
     ):
         hard = resource.getrlimit(what)[1]
         value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(what, (value, value))
+        # The kernel says that the processor time is up before it kills; the verdict is read from that.
+        resource.setrlimit(what, (value - 1 if what == resource.RLIMIT_CPU else value, value))

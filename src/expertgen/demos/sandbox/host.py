@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 import expertgen
-from expertgen.demos.failure import Failure, Verdict, printable
+from expertgen.demos.failure import LONGEST_TEXT, Failure, Verdict, printable
 from expertgen.demos.sandbox import protocol
 from expertgen.demos.sandbox.confine import Confinement
 from expertgen.demos.sandbox.limits import Limits, import_paths, readable_paths
@@ -220,7 +220,7 @@ class Guest:
                 {printable(name): printable(why) for name, why in report[table].items()}
                 for table in ("applied", "missing")
             )
-            return Confinement(applied, missing), printable(report["refused"] or "")
+            return Confinement(applied, missing), printable(report["refused"] or "")[: 2 * LONGEST_TEXT]
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             raise self.kill(Verdict.PROTOCOL, "its report cannot be read") from None
 

@@ -24,7 +24,7 @@ class SandboxedPrograms:
     A program that fails ends its own episode. One that cannot be interrupted, or brings its process down, takes the
     running episodes of all environments along; a new process goes on with the next ones, a few times.
 
-    Use it in a `with` statement, or close it.
+    Use it in a `with` statement, or close it. The process ends with the thread that made it, too.
 
     Args:
         path: the file.
