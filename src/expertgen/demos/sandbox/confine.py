@@ -66,7 +66,7 @@ def confine(readable: Sequence[str], limits: Limits, parent: int) -> Confinement
         enter_namespaces(readable, limits.scratch)
         done.applied["namespaces"] = "mount, network, IPC" + (", user" if os.geteuid() else "")
     except OSError as error:
-        done.missing["namespaces"] = error.strerror
+        done.missing["namespaces"] = error.strerror or str(error)
     readable = [path for path in readable if os.path.exists(path)]
     prctl(_SET_NO_NEW_PRIVILEGES, 1)
     abi = landlock_abi()
@@ -89,7 +89,7 @@ def confine(readable: Sequence[str], limits: Limits, parent: int) -> Confinement
         restrict_calls()
         done.applied["seccomp"] = "computing only: no sockets, processes, threads or signals to others"
     except OSError as error:
-        done.missing["seccomp"] = error.strerror
+        done.missing["seccomp"] = error.strerror or str(error)
     return done
 
 
