@@ -199,6 +199,35 @@ def test_programs_are_collected_with_no_more_environments_than_episodes(folder, 
     assert sizes == [3, 2]
 
 
+@pytest.mark.parametrize("flags", [[], ["--no-sandbox"]])
+def test_episodes_whose_program_fails_are_counted(flags, folder, capsys):
+    (folder / "sometimes.py").write_text(
+        program("self.n = getattr(self, 'n', 0) + 1; return [0.5, 0.5 / (self.n % 7)]")
+    )
+    words = ["--program", "sometimes.py", "--episodes", "4", "--num-envs", "4", *flags]
+    assert main(["demos", "collect", TOY, *words]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "demonstrations end where the program failed" in said
+    assert "times 'sometimes.py, line 4: ZeroDivisionError: float division by zero'" in said
+
+
+def test_only_without_the_sandbox_a_program_has_the_users_rights(folder, capsys):
+    (folder / "key.txt").write_text("secret")
+    (folder / "reads.py").write_text(program(f"open({str(folder / 'key.txt')!r}); return [0.5, 0.5]"))
+    words = ["demos", "collect", TOY, "--program", "reads.py", "--episodes", "1"]
+    assert main(words) == 2
+    assert "reads.py, line 4: " in capsys.readouterr().err
+    assert not (folder / "demos").exists()
+    assert main([*words, "--no-sandbox"]) == 0
+
+
+def test_what_a_program_prints_is_shown_without_what_steers_a_terminal(folder, capfd):
+    (folder / "prints.py").write_text(program("print('hello \\x1b[31m'); return [0.5, 0.5]"))
+    assert main(["demos", "collect", TOY, "--program", "prints.py", "--episodes", "1"]) == 0
+    shown = capfd.readouterr()
+    assert "prints.py: hello \N{REPLACEMENT CHARACTER}[31m" in shown.err + shown.out
+
+
 def test_a_task_of_a_users_module_is_shown_with_its_units(folder, capsys):
     assert main(["demos", "collect", TOY, "--program", "fine.py", "--episodes", "2"]) == 0
     assert "│ m    │" in capsys.readouterr().out

@@ -16,6 +16,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from expertgen.demos.sandbox.host import examine_confinement
 from expertgen.runs.machine import machine_description, package_versions
 from expertgen.tasks.audit_record import shipped_record, versions_changed
 from expertgen.tasks.registry import get_task, make_env
@@ -57,12 +58,25 @@ def examine(console: Console) -> None:
         console.print(
             f"audit      done with {shipped_record().versions}, but here are {changed}: run expertgen tasks audit"
         )
+    console.print(sandbox_table())
     console.print(f"simulator  {simulator_speed(threads=1):,.0f} control steps/s on one core (EnvPool, {_TASK})")
     if importlib.util.find_spec("metaworld"):
         path, seconds = render_frame()
         console.print(f"camera     one shaded frame without OpenGL in {seconds * 1e3:.0f} ms: {path}")
         found = [backend for backend in ("egl", "osmesa", "glfw") if opengl_works(backend)]
         console.print(f"OpenGL     {', '.join(found) or 'none'} (not needed; depth and films are cast by rays)")
+
+
+def sandbox_table() -> Table:
+    """What confines a demonstration program here, and what is missing."""
+    found = examine_confinement()
+    enough = "refuses programs here without --no-sandbox" if found.lacking else "confines programs"
+    table = Table("sandbox", enough)
+    for name, what in found.applied.items():
+        table.add_row(name, what)
+    for name, why in found.missing.items():
+        table.add_row(name, f"no: {why}")
+    return table
 
 
 def simulator_speed(threads: int, num_envs: int = 16, steps: int = 100) -> float:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from expertgen.demos.collect import CollectConfig, ProgramPolicy, collect
+from expertgen.demos.describe import describe
 from expertgen.demos.imperfections import Imperfections, Roles, imperfect
 from expertgen.demos.program import load_program
 from expertgen.demos.store import DemoSet
@@ -132,6 +133,52 @@ def test_a_failing_program_stops_the_collection(tmp_path):
     )
     with pytest.raises(UsageError, match=r"bad\.py, line 4: ZeroDivisionError"):
         gather(load_program(path, point_task()))
+
+
+SOMETIMES = """\
+class Program:
+    def reset(self, seed):
+        self.bad, self.steps = seed % 3, 0
+        if self.bad == 2:
+            raise ValueError("no such plan")
+
+    def act(self, observation):
+        self.steps += 1
+        if self.bad == 1 and self.steps > 3:
+            return [0.0, float("nan")]
+        return (observation["goal_position"] - observation["point_position"]) / 0.1
+"""
+
+
+def test_a_failing_program_ends_its_own_episode_and_the_rest_goes_on(tmp_path):
+    path = tmp_path / "sometimes.py"
+    path.write_text(SOMETIMES)
+    steps = list(collect(PointEnv(4), load_program(path, point_task()), 40, 0, "test"))
+    assert steps[-1].done == 40
+    demos = gather(load_program(path, point_task()), episodes=40)
+    failed = [demo for demo in demos.demos if demo.failure]
+    assert 0 < len(failed) < len(demos) < 40
+    assert demos.successes == len(demos) - len(failed)
+    reason = f"{path}, line 7: act returned a value that is not finite: [0.0, nan]"
+    assert {(demo.success, len(demo.actions), demo.failure) for demo in failed} == {(False, 3, reason)}
+    lost = 40 - len(demos)
+    why = f"{lost} times '{path}, line 5: ValueError: no such plan'"
+    assert demos.notes == (f"left out {lost} of 40 episodes because the program failed: {why}",)
+    assert steps[-1].warning == demos.notes[0]
+    demos.save(tmp_path / "demos.h5")
+    assert [demo.failure for demo in DemoSet.load(tmp_path / "demos.h5").demos] == [d.failure for d in demos.demos]
+    assert f"{len(failed)} of {len(demos)} demonstrations end where the program failed" in describe(demos).warnings[0]
+    kept = gather(load_program(path, point_task()), episodes=40, keep="successes")
+    assert kept.successes == len(kept) == demos.successes
+    assert f"left out {40 - len(kept)} of 40 episodes" in kept.notes[0]
+
+
+def test_a_policy_whose_program_failed_stands_still(tmp_path):
+    path = tmp_path / "sometimes.py"
+    path.write_text(SOMETIMES)
+    env = PointEnv(8)
+    episodes = drain(run_episodes(env, ProgramPolicy(env.task, load_program(path, env.task), 8, 0), 8, seed=0))
+    assert {episode.success for episode in episodes} == {True, False}
 
 
 def test_a_program_cannot_change_what_is_recorded(tmp_path):

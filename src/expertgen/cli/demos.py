@@ -52,6 +52,8 @@ def _demos_collect(words: list[str]) -> None:
         """File to write; by default demos/TASK.h5."""
         program: Path | None = None
         """Demonstration program to run instead of the task's scripted demonstrator."""
+        sandbox: bool = True
+        """Run that program in a sandbox; without, it has your own rights."""
         seed: int = 0
         """Seed of everything random."""
         settings: Annotated[CollectConfig, tyro.conf.arg(name="")] = field(default_factory=CollectConfig)
@@ -63,7 +65,9 @@ def _demos_collect(words: list[str]) -> None:
     options = parse(Collect, words, "demos collect", options)
     task = get_task(options.task)
     path = new_file(options.out or Path("demos") / f"{task.id}.h5")
-    config = RunConfig(options.task, seed=options.seed, program=options.program, demos=options.settings)
+    config = RunConfig(
+        options.task, seed=options.seed, program=options.program, sandbox=options.sandbox, demos=options.settings
+    )
     follow(collect_demos(task, config), CONSOLE).save(path)
     _show(path, DemoSet.load(path), task)
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
+from expertgen.demos.failure import Failure, counted
 from expertgen.demos.imperfections import DEFAULT_IMPERFECTIONS, Imperfections
-from expertgen.demos.program import MakeProgram, visible_fields
+from expertgen.demos.program import LocalPrograms, MakeProgram, ProgramBatch
 from expertgen.demos.store import Demo, DemoSet, fields_of
 from expertgen.errors import UsageError
 from expertgen.runs.progress import StageProgress
@@ -42,51 +44,59 @@ class CollectConfig:
 class ProgramPolicy:
     """Programs as a policy, so that they are evaluated like every other one.
 
-    Each environment has a program of its own, and each of its episodes a seed of its own.
+    Each environment has a program of its own, and each of its episodes a seed of its own. Where a program has failed,
+    the action is 0 until the next episode.
 
     Args:
         task: what is demonstrated.
-        make_program: makes one program.
+        program: makes one program, or already is one for every environment.
         num_envs: how many environments it runs in.
         seed: seed of all their randomness.
+
+    Attributes:
+        failures: environment → why its program failed in the running episode.
     """
 
     chunk_length = 1
 
-    def __init__(self, task: TaskSpec, make_program: MakeProgram, num_envs: int, seed: int) -> None:
-        self._fields = visible_fields(task)
+    def __init__(self, task: TaskSpec, program: MakeProgram | ProgramBatch, num_envs: int, seed: int) -> None:
+        self._programs = LocalPrograms(task, program, num_envs) if callable(program) else program
         self._action_size = task.action_size
-        self._programs = [make_program() for _ in range(num_envs)]
         self._episodes = np.zeros(num_envs, np.int64)
         self._seed = seed
+        self.failures: dict[int, Failure] = {}
 
     def reset(self, ids: np.ndarray) -> None:
         """New episodes begin in the environments `ids` `[n]`."""
         for i in ids.tolist():
-            self._programs[i].reset(derive_seed(self._seed, "program", i, int(self._episodes[i])))
+            self.failures.pop(i, None)
+        seeds = [derive_seed(self._seed, "program", i, int(self._episodes[i])) for i in ids.tolist()]
+        self.failures |= self._programs.reset(ids, seeds)
         self._episodes[ids] += 1
 
     def plan(self, observation: np.ndarray, ids: np.ndarray) -> np.ndarray:
         """Asks the programs of the environments `ids` `[n]`; returns float32 `[n, 1, A]`, clipped to [-1, 1]."""
-        rows = observation.astype(np.float32)
-        rows.flags.writeable = False  # a program cannot change what is recorded
-        actions = np.empty((len(ids), 1, self._action_size), np.float32)
-        for i, row, action in zip(ids.tolist(), rows, actions[:, 0], strict=True):
-            action[:] = self._programs[i].act({name: row[columns] for name, columns in self._fields.items()})
+        actions = np.zeros((len(ids), 1, self._action_size), np.float32)
+        able = ~np.isin(ids, list(self.failures))
+        actions[able, 0], failures = self._programs.act(observation[able], ids[able])
+        self.failures |= failures
         return actions.clip(-1.0, 1.0)
 
 
 def collect(
-    env: TaskEnv, make_program: MakeProgram, episodes: int, seed: int, source: str, keep: Keep = "all"
+    env: TaskEnv, program: MakeProgram | ProgramBatch, episodes: int, seed: int, source: str, keep: Keep = "all"
 ) -> Generator[StageProgress, None, DemoSet]:
     """Runs programs and records their episodes.
 
     Every environment plays a number of episodes fixed beforehand (equal shares, the first environments one more), so
     that quick successes are not favoured. The true observations are recorded, whatever a program believed it saw.
 
+    Where a program fails, its episode ends there, as a failure that says why; the others go on. An episode that fails
+    before its first step leaves nothing to record, and is counted in the notes.
+
     Args:
         env: where to play; it is reset with `seed` first.
-        make_program: makes one program for one environment.
+        program: makes one program for one environment, or already is one for every environment.
         episodes: how many to play, at least 1.
         seed: seed of the environments' and the programs' randomness.
         source: who demonstrates, as it will stand in the file.
@@ -100,39 +110,66 @@ def collect(
         the demonstrations, ordered by environment and by time within it.
 
     Raises:
-        UsageError: if `episodes` is below 1, a program fails, or no episode is left to keep.
+        UsageError: if `episodes` is below 1, every program fails at its first step, or no episode is left to keep.
     """
     if episodes < 1:
         raise UsageError(f"episodes is {episodes}; collect at least 1")
     task, everyone = env.task, np.arange(env.num_envs)
     left = cohort(episodes, env.num_envs)
-    policy = ProgramPolicy(task, make_program, env.num_envs, seed)
+    policy = ProgramPolicy(task, program, env.num_envs, seed)
     tape = _Tape(task, env.num_envs)
     recorded: list[tuple[int, Demo]] = []
+    lost: list[str] = []  # why episodes failed of which there is nothing to record, or to keep
     actions = np.zeros((env.num_envs, task.action_size), np.float32)
     observation, _ = env.reset(seed=seed)
     playing = np.flatnonzero(left)
     policy.reset(playing)
     while playing.size:
         actions[playing] = policy.plan(observation[playing], playing)[:, 0]
-        before = observation
-        observation, reward, terminated, truncated, info = env.step(actions)
-        tape.write(playing, before, actions, reward)
-        over = playing[(terminated | truncated)[playing]]
-        recorded += [(i, tape.cut(i, bool(info["success"][i]), seed, source)) for i in over.tolist()]
+        failed = np.isin(playing, list(policy.failures))
+        failing, going = playing[failed], playing[~failed]
+        for i in failing.tolist():
+            reason = str(policy.failures[i])
+            demo = tape.cut(i, False, seed, source, reason)
+            if keep == "all" and len(demo.actions):
+                recorded.append((i, demo))
+            else:
+                lost.append(reason)
+        if not (going.size or recorded) and len(lost) == playing.size:
+            raise UsageError(_most_frequent(lost))
+        over = failing
+        if going.size:
+            before = observation
+            observation, reward, terminated, truncated, info = env.step(actions)
+            tape.write(going, before, actions, reward)
+            done = going[(terminated | truncated)[going]]
+            recorded += [(i, tape.cut(i, bool(info["success"][i]), seed, source)) for i in done.tolist()]
+            over = np.concatenate([failing, done])
         left[over] -= 1
         again = over[left[over] > 0]
         if again.size:
             observation, _ = env.reset(options={"reset_mask": np.isin(everyone, again)})
             policy.reset(again)
         playing = np.flatnonzero(left)
-        success = float(np.mean([demo.success for _, demo in recorded])) if recorded else 0.0
-        yield StageProgress("demos", len(recorded), episodes, "episodes", {"success": success})
+        finished = len(recorded) + len(lost)
+        success = sum(demo.success for _, demo in recorded) / finished if finished else 0.0
+        yield StageProgress("demos", finished, episodes, "episodes", {"success": success})
     recorded.sort(key=lambda entry: entry[0])
     demos = tuple(demo for _, demo in recorded if keep == "all" or demo.success)
     if not demos:
+        if len(lost) == episodes:
+            raise UsageError(_most_frequent(lost))
         raise UsageError(f"none of {episodes} episodes of {task.id!r} succeeded; keep all, or demonstrate it better")
-    return DemoSet(task.id, fields_of(task), demos)
+    notes = ()
+    if lost:
+        notes = (f"left out {len(lost)} of {episodes} episodes because the program failed: {counted(lost)}",)
+        yield StageProgress("demos", episodes, episodes, "episodes", warning=notes[0])
+    return DemoSet(task.id, fields_of(task), demos, notes)
+
+
+def _most_frequent(failures: list[str]) -> str:
+    (text, _), *others = Counter(failures).most_common()
+    return f"{text} (and {len(others)} other reasons)" if others else text
 
 
 class _Tape:
@@ -152,9 +189,9 @@ class _Tape:
         self._rewards[ids, steps] = rewards[ids]
         self._steps[ids] += 1
 
-    def cut(self, i: int, success: bool, seed: int, source: str) -> Demo:
+    def cut(self, i: int, success: bool, seed: int, source: str, failure: str = "") -> Demo:
         """Takes the episode of environment `i` off the tape."""
         steps, self._steps[i] = self._steps[i], 0
         parts = (array[i, :steps].copy() for array in (self._observations, self._actions, self._rewards))
         observations, actions, rewards = parts
-        return Demo(observations, actions, rewards, success, seed, source)
+        return Demo(observations, actions, rewards, success, seed, source, failure)

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from rich.console import Group
 from rich.table import Table
+from rich.text import Text
 
+from expertgen.demos.failure import counted
 from expertgen.demos.store import DemoSet
 from expertgen.tasks.spec import TaskSpec
 
@@ -83,7 +85,7 @@ class Description:
             numbers = (f"{value:.3f}" for value in (row.minimum, row.maximum, row.deviation))
             values.add_row(row.name, str(row.columns), row.unit, *numbers, str(row.constant or ""))
         lines = [f"note: {note}" for note in self.notes] + [f"warning: {warning}" for warning in self.warnings]
-        return Group(facts, values, *lines)
+        return Group(facts, values, *map(Text, lines))
 
 
 def describe(demos: DemoSet, task: TaskSpec | None = None) -> Description:
@@ -116,6 +118,10 @@ def describe(demos: DemoSet, task: TaskSpec | None = None) -> Description:
 
 def _warnings(demos: DemoSet, lengths: np.ndarray, task: TaskSpec | None) -> list[str]:
     warnings = []
+    if failures := [demo.failure for demo in demos.demos if demo.failure]:
+        warnings.append(
+            f"{len(failures)} of {len(demos)} demonstrations end where the program failed: {counted(failures)}"
+        )
     if demos.successes == 0:
         warnings.append(
             "no demonstration succeeds: the prior will hardly ever succeed either, and steering can only reinforce "

@@ -7,7 +7,7 @@ A program is a Python file with a class `Program`:
         def act(self, observation): ...       # {field name: float32 array} -> action [A] in [-1, 1]
 
 One object runs in each environment, so whatever it remembers belongs in `self`. Package and program know nothing of
-each other but these two methods, so a proxy of a program that runs in another process can stand in its place.
+each other but these two methods, so the programs of all environments can run in another process (`demos.sandbox`).
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ import inspect
 import sys
 import traceback
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from expertgen.errors import FileError, UsageError, nearest
+from expertgen.demos.failure import LONGEST_TEXT, Failure, ProgramError, Verdict, verdict_of
+from expertgen.errors import FileError, nearest
 from expertgen.tasks.spec import TaskSpec
 
 
@@ -50,6 +51,64 @@ MakeProgram = Callable[[], Program]
 """Makes one program for one environment."""
 
 
+@runtime_checkable
+class ProgramBatch(Protocol):
+    """Programs of all environments at once. What fails is told, not raised: the others go on."""
+
+    def reset(self, ids: np.ndarray, seeds: Sequence[int]) -> dict[int, Failure]:
+        """New episodes begin in the environments `ids` `[n]`; returns environment → why its program failed."""
+        ...
+
+    def act(self, observation: np.ndarray, ids: np.ndarray) -> tuple[np.ndarray, dict[int, Failure]]:
+        """Asks the programs of the environments `ids` `[n]`.
+
+        Args:
+            observation: float32 `[n, D]`.
+            ids: the environments.
+
+        Returns:
+            finite actions, float32 `[n, A]`, 0 where a program failed; and environment → why it did.
+        """
+        ...
+
+
+class LocalPrograms:
+    """Programs that run in this process, one object for each environment.
+
+    Args:
+        task: what they demonstrate.
+        make_program: makes one of them.
+        num_envs: how many there are.
+    """
+
+    def __init__(self, task: TaskSpec, make_program: MakeProgram, num_envs: int) -> None:
+        self._fields = visible_fields(task)
+        self._action_size = task.action_size
+        self._programs = [make_program() for _ in range(num_envs)]
+
+    def reset(self, ids: np.ndarray, seeds: Sequence[int]) -> dict[int, Failure]:
+        """As `ProgramBatch.reset`."""
+        failures = {}
+        for i, seed in zip(ids.tolist(), seeds, strict=True):
+            try:
+                self._programs[i].reset(seed)
+            except ProgramError as error:
+                failures[i] = error.failure
+        return failures
+
+    def act(self, observation: np.ndarray, ids: np.ndarray) -> tuple[np.ndarray, dict[int, Failure]]:
+        """As `ProgramBatch.act`."""
+        rows = observation.astype(np.float32)
+        rows.flags.writeable = False  # a program cannot change what is recorded
+        actions, failures = np.zeros((len(ids), self._action_size), np.float32), {}
+        for i, row, action in zip(ids.tolist(), rows, actions, strict=True):
+            try:
+                action[:] = self._programs[i].act({name: row[columns] for name, columns in self._fields.items()})
+            except ProgramError as error:
+                failures[i] = error.failure
+        return actions, failures
+
+
 def visible_fields(task: TaskSpec) -> dict[str, slice]:
     """What a program sees: the task's named fields, or the whole `"observation"` where a task names none."""
     return {f.name: f.columns for f in task.fields} or {"observation": slice(0, task.observation_size)}
@@ -63,18 +122,37 @@ def load_program(path: Path, task: TaskSpec) -> MakeProgram:
         task: what it is to demonstrate; decides the shape of an action.
 
     Returns:
-        a function that makes a fresh program. Whatever its methods raise, or return by mistake, becomes a `UsageError`
-        of one line that names the file and the line.
+        a function that makes a fresh program. Whatever its methods raise, or return by mistake, becomes a
+        `ProgramError` of one line that names the file and the line.
 
     Raises:
         FileError: if the file is missing, cannot be run, or defines no fitting class `Program`.
     """
+    return program_from_source(read_source(path), path, task.action_size)
+
+
+def read_source(path: Path) -> str:
+    """Reads a program without running it.
+
+    Raises:
+        FileError: if the file is missing or no text.
+    """
     try:
-        source = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise FileError(f"{path} does not exist") from None
     except (OSError, UnicodeDecodeError) as error:
         raise FileError(f"{path} cannot be read as text: {error}") from error
+
+
+def program_from_source(source: str, path: Path, action_size: int) -> MakeProgram:
+    """Runs the text of a program; as `load_program`, but nothing is read.
+
+    Args:
+        source: the text.
+        path: what it is called in messages.
+        action_size: number of action dimensions.
+    """
     module = types.ModuleType(f"expertgen_program_{path.stem}")
     module.__file__ = str(path)
     sys.modules[module.__name__] = module  # dataclasses look their module up there
@@ -95,7 +173,7 @@ def load_program(path: Path, task: TaskSpec) -> MakeProgram:
         program_class()
     except (Exception, SystemExit) as error:
         raise FileError(_one_line(path, error)) from error
-    return lambda: _FileProgram(program_class(), path, task)
+    return lambda: _FileProgram(program_class(), path, action_size)
 
 
 def action_problem(action: object, action_size: int) -> str | None:
@@ -116,31 +194,31 @@ def action_problem(action: object, action_size: int) -> str | None:
 class _FileProgram:
     """A program from a file, with its mistakes turned into one line."""
 
-    def __init__(self, program: Any, path: Path, task: TaskSpec) -> None:
+    def __init__(self, program: Any, path: Path, action_size: int) -> None:
         self._program = program
         self._path = path
-        self._action_size = task.action_size
+        self._action_size = action_size
 
     def reset(self, seed: int) -> None:
         try:
             self._program.reset(seed)
         except (Exception, SystemExit) as error:
-            raise UsageError(_one_line(self._path, error)) from error
+            raise ProgramError(Failure(verdict_of(error), _one_line(self._path, error))) from error
 
     def act(self, observation: Mapping[str, np.ndarray]) -> np.ndarray:
         try:
             action = self._program.act(observation)
         except (Exception, SystemExit) as error:
             unknown = error.args[0] if isinstance(error, KeyError) and error.args else None
-            if isinstance(unknown, str) and unknown not in observation:
+            if isinstance(unknown, str) and len(unknown) < LONGEST_TEXT and unknown not in observation:
                 hint = nearest(unknown, observation) or f"; there are {', '.join(observation)}"
-                raise UsageError(
-                    f"{_place(self._path, error)}: there is no observation field {unknown!r}{hint}"
-                ) from error
-            raise UsageError(_one_line(self._path, error)) from error
+                text = f"{_place(self._path, error)}: there is no observation field {unknown!r}{hint}"
+                raise ProgramError(Failure(Verdict.ERROR, text)) from error
+            raise ProgramError(Failure(verdict_of(error), _one_line(self._path, error))) from error
         if problem := action_problem(action, self._action_size):
             line = type(self._program).act.__code__.co_firstlineno
-            raise UsageError(f"{self._path}, line {line}: act returned {problem}")
+            text = f"{self._path}, line {line}: act returned {problem}"
+            raise ProgramError(Failure(Verdict.ACTION, text))
         return np.asarray(action, np.float32)
 
 
@@ -163,4 +241,4 @@ def _place(path: Path, error: BaseException) -> str:
 
 
 def _one_line(path: Path, error: BaseException) -> str:
-    return f"{_place(path, error)}: {type(error).__name__}: {' '.join(str(error).split())}"
+    return f"{_place(path, error)}: {type(error).__name__}: {' '.join(str(error)[:LONGEST_TEXT].split())}"

@@ -1,7 +1,7 @@
 """Demonstrations in memory and on disk: one HDF5 layout that robomimic reads too, and no episode with a defect in it.
 
 data                    attributes: total, env_args (JSON), task, fields (JSON), action_size, layout
-  demo_0                attributes: num_samples, task, source, success, seed
+  demo_0                attributes: num_samples, task, source, success, seed; failure, where the program failed
     obs/<field name>    float32 [T, columns of the field]
     actions             float32 [T, A]
     rewards             float32 [T]
@@ -44,6 +44,7 @@ class Demo:
         success: whether the episode ended in success.
         seed: seed of the collection that recorded it.
         source: who demonstrated, e.g. `"metaworld-expert"` or a file name.
+        failure: why the program could not go on after these steps, or empty.
     """
 
     observations: np.ndarray
@@ -52,6 +53,7 @@ class Demo:
     success: bool
     seed: int
     source: str
+    failure: str = ""
 
 
 @dataclass(frozen=True)
@@ -150,6 +152,8 @@ class DemoSet:
         group.attrs["source"] = demo.source
         group.attrs["success"] = bool(demo.success)
         group.attrs["seed"] = demo.seed
+        if demo.failure:
+            group.attrs["failure"] = demo.failure
 
     @classmethod
     def load(cls, path: Path, skip_broken: bool = False) -> DemoSet:
@@ -257,6 +261,7 @@ def _read(group: h5py.Group, fields: Fields, action_size: int) -> Demo:
             raise DefectError(f"obs/{name} has shape {list(array.shape)}, not {list(wanted)}")
         columns.append(array)
     observations = np.concatenate(columns, axis=1)
-    demo = Demo(observations, actions, rewards, bool(header["success"]), int(header["seed"]), header["source"])
+    success, seed, source = bool(header["success"]), int(header["seed"]), header["source"]
+    demo = Demo(observations, actions, rewards, success, seed, source, str(header.get("failure", "")))
     check_demo(demo, fields, action_size)
     return demo

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import closing
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import torch
 
 from expertgen.demos.collect import collect
 from expertgen.demos.importers import import_npz, import_robomimic
-from expertgen.demos.program import load_program
+from expertgen.demos.program import MakeProgram, ProgramBatch, load_program
+from expertgen.demos.sandbox.programs import SandboxedPrograms
 from expertgen.demos.scripted import imperfect_demonstrator, scripted_program, source_name
 from expertgen.demos.store import DemoSet, is_demoset
 from expertgen.distillation.student import make_student_env
@@ -28,14 +29,30 @@ from expertgen.tasks.spec import TaskSpec
 
 def collect_demos(task: TaskSpec, config: RunConfig) -> Generator[StageProgress, None, DemoSet]:
     """Collects demonstrations: by the given program, or by the task's scripted demonstrator with its imperfections."""
-    if config.program is not None:
-        make_program, source = load_program(config.program, task), config.program.name
-    else:
+    demos = config.demos
+    num_envs = min(demos.num_envs, demos.episodes)
+    with (
+        demonstrator(task, config) as (program, source),
+        closing(make_env(task, num_envs, threads=available_cores())) as env,
+    ):
+        return (yield from collect(env, program, demos.episodes, config.seed, source, demos.keep))
+
+
+@contextmanager
+def demonstrator(task: TaskSpec, config: RunConfig) -> Iterator[tuple[MakeProgram | ProgramBatch, str]]:
+    """Who demonstrates, ready to, and what stands as the source in the file.
+
+    Raises:
+        UsageError: if the program is none, or cannot be confined here, or the task has no scripted demonstrator.
+    """
+    if config.program is None:
         imperfections = config.demos.imperfections
-        make_program, source = imperfect_demonstrator(task, imperfections), source_name(imperfections)
-    num_envs = min(config.demos.num_envs, config.demos.episodes)
-    with closing(make_env(task, num_envs, threads=available_cores())) as env:
-        return (yield from collect(env, make_program, config.demos.episodes, config.seed, source, config.demos.keep))
+        yield imperfect_demonstrator(task, imperfections), source_name(imperfections)
+    elif config.sandbox:
+        with SandboxedPrograms(config.program, task) as programs:
+            yield programs, config.program.name
+    else:
+        yield load_program(config.program, task), config.program.name
 
 
 def read_demos(path: Path, task: TaskSpec, skip_broken: bool = False, clip: bool = True) -> DemoSet:
@@ -69,7 +86,8 @@ def check_inputs(config: RunConfig, task: TaskSpec) -> None:
     if config.demos_file is not None:
         read_demos(config.demos_file, task)
     if config.program is not None:
-        load_program(config.program, task)
+        with demonstrator(task, config):
+            pass
     if config.prior_file is not None:
         prior = priors[f"prior_file {config.prior_file}"] = DiffusionPrior.load(config.prior_file)
         config.steer.noise_space.action_size(prior.noise_shape)

@@ -65,6 +65,8 @@ class RunConfig:
     """Demonstrations to use (expertgen or robomimic HDF5, npz) instead of collecting them."""
     program: Path | None = None
     """Demonstration program to run instead of the task's scripted demonstrator."""
+    sandbox: bool = True
+    """Run that program in a sandbox; without, it has your own rights."""
     prior_file: Path | None = None
     """A trained prior to use instead of training one."""
     expert_file: Path | None = None

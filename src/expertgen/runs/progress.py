@@ -77,7 +77,7 @@ def follow(loop: Generator[StageProgress, None, Result], console: Console) -> Re
             if now.stage != stage:
                 stage, turn_start, turn_first = now.stage, last, now.done
             if now.warning:
-                display.console.print(f"warning: {now.warning}")
+                display.console.print(f"warning: {now.warning}", markup=False)
             clock = time.monotonic()
             taken[stage] = taken.get(stage, 0.0) + clock - last
             last = clock
