@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from expertgen.runs.machine import release_memory
+from expertgen.tasks import bimanual
 from expertgen.tasks.environment import TaskEnv
 from expertgen.tasks.episodes import Episodes, StepResult
 from expertgen.tasks.spec import TaskSpec
@@ -18,14 +19,15 @@ _NO_TIME_LIMIT = 2**30
 class EnvPoolEnv(TaskEnv):
     """`N` environments in one EnvPool.
 
-    EnvPool differs from the contract in four ways, all settled here, as are truncated observations:
+    EnvPool differs from the contract in five ways, all settled here, as are truncated observations:
 
     - it cannot be seeded again: a seeded reset makes a new pool (for MetaWorld about 30 ms per environment);
     - it seeds environment `i` with `seed + i`, so that neighbouring seeds would share episodes: each environment gets a
       seed of its own instead, the `i`-th word of NumPy's seed sequence of `seed`;
     - it resets by itself on the step after an end: ended environments are not stepped at all, which is also where the
       speed comes from when episodes end at different times;
-    - some action spaces are not [-1, 1] (humanoid, pusher): actions are scaled to them.
+    - some action spaces are not [-1, 1] (humanoid, pusher): actions are scaled to them;
+    - one task with a success rule does not tell success: the rule is applied to its observation.
 
     Args:
         task: a task whose `simulator_id` is an EnvPool id.
@@ -60,9 +62,14 @@ class EnvPoolEnv(TaskEnv):
         if len(ids):
             scaled = self._center + self._half_range * self._episodes.actions(actions, ids)
             observation, reward, terminated, _, info = self._pool.step(scaled, ids.astype(np.int32))
-            success = np.asarray(info["success"], bool) if "success" in info else np.zeros(len(ids), bool)
+            success = self._success(observation, info)
             self._episodes.record(info["env_id"], observation[:, self._seen], reward, success, terminated)
         return self._episodes.step_result()
+
+    def _success(self, observation: np.ndarray, info: dict[str, Any]) -> np.ndarray:
+        if self.task.simulator_id == bimanual.SIMULATOR_ID:
+            return bimanual.inserted(observation)
+        return np.asarray(info["success"], bool) if "success" in info else np.zeros(len(observation), bool)
 
     def close_extras(self, **kwargs: Any) -> None:
         """Frees the pool."""
@@ -73,18 +80,22 @@ class EnvPoolEnv(TaskEnv):
         self._pool = None
         release_memory()
 
+    def _options(self) -> dict[str, Any]:
+        if self.task.simulator_id == bimanual.SIMULATOR_ID:
+            return bimanual.pool_options()
+        return {"partially_observable": False} if self.task.simulator_id.startswith("MetaWorld/") else {}
+
     def _make_pool(self, seed: int | None) -> Any:
         import envpool  # takes seconds, and workers of other simulators do without it
 
         words = np.random.SeedSequence(seed).generate_state(self.num_envs) >> 1
-        goal_visible = {"partially_observable": False} if self.task.simulator_id.startswith("MetaWorld/") else {}
         pool = envpool.make_gymnasium(
             self.task.simulator_id,
             num_envs=self.num_envs,
             num_threads=self._threads,
             env_seed=[int(word) for word in words],
             max_episode_steps=_NO_TIME_LIMIT,
-            **goal_visible,
+            **self._options(),
         )
         space = pool.action_space
         self._center = (space.high + space.low) / 2.0
