@@ -11,7 +11,7 @@ import torch
 from expertgen.demos.collect import collect
 from expertgen.demos.importers import import_npz, import_robomimic
 from expertgen.demos.program import load_program
-from expertgen.demos.scripted import imperfect_demonstrator, scripted_program, source_name
+from expertgen.demos.scripted import find_script, imperfect_demonstrator, source_name
 from expertgen.demos.store import DemoSet, is_demoset
 from expertgen.distillation.student import make_student_env
 from expertgen.errors import UsageError
@@ -32,7 +32,7 @@ def collect_demos(task: TaskSpec, config: RunConfig) -> Generator[StageProgress,
         make_program, source = load_program(config.program, task), config.program.name
     else:
         imperfections = config.demos.imperfections
-        make_program, source = imperfect_demonstrator(task, imperfections), source_name(imperfections)
+        make_program, source = imperfect_demonstrator(task, imperfections), source_name(task, imperfections)
     num_envs = min(config.demos.num_envs, config.demos.episodes)
     with closing(make_env(task, num_envs, threads=available_cores())) as env:
         return (yield from collect(env, make_program, config.demos.episodes, config.seed, source, config.demos.keep))
@@ -78,7 +78,7 @@ def check_inputs(config: RunConfig, task: TaskSpec) -> None:
     for what, prior in priors.items():
         _fits(prior, task, what)
     if not any((config.demos_file, config.program, config.prior_file, config.expert_file)):
-        scripted_program(task)
+        find_script(task)
     if config.until == "student" and task.cameras:
         make_student_env(task, 1).close()
     with closing(make_env(task, 16 if priors else 1)) as env:
