@@ -9,9 +9,9 @@ from expertgen.demos.collect import collect
 from expertgen.demos.imperfections import Imperfections, Roles
 from expertgen.demos.program import visible_fields
 from expertgen.demos.scripted import (
+    find_script,
     imperfect_demonstrator,
     metaworld_roles,
-    find_script,
     source_name,
 )
 from expertgen.errors import UsageError
@@ -81,7 +81,10 @@ def test_each_imperfection_alone_spoils_the_expert(imperfections):
 
 def test_source_names_what_is_wrong():
     assert source_name(get_task("reach"), Imperfections()) == "metaworld-expert"
-    assert source_name(get_task("reach"), Imperfections(0.015, latency=2)) == "metaworld-expert, calibration_error 0.015, latency 2"
+    assert (
+        source_name(get_task("reach"), Imperfections(0.015, latency=2))
+        == "metaworld-expert, calibration_error 0.015, latency 2"
+    )
 
 
 def test_tasks_without_a_script_say_so():

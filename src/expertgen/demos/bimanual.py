@@ -1,6 +1,6 @@
 """The scripted demonstrator of `bimanual-insertion`: waypoints for two hands, and inverse kinematics of their arms.
 
-Each arm reaches for its thing, descends, grasps and lifts it; then the peg is brought in line with the socket and pushed
+Each arm reaches for its thing, descends, grasps and lifts; then the peg is brought in line with the socket and pushed
 in. A hand is driven by the error of what it moves: its fingertips before the grasp, the thing between them afterwards.
 Frames: the world frame, x to the right, y away from the viewer, z up from the table. Units: metres and radians.
 """
@@ -97,7 +97,7 @@ class Hand:
 
     def __init__(self, side: float, name: str, thing: str) -> None:
         self._side, self._name, self._thing = side, name, thing
-        self._base = Pose(_BASE * [side, 1.0, 1.0], np.diag([-side, -side, 1.0]))
+        self.base = Pose(_BASE * [side, 1.0, 1.0], np.diag([-side, -side, 1.0]))
         self._phase = "approach"
         self._closing = 0
 
@@ -108,7 +108,7 @@ class Hand:
 
     def act(self, observation: Mapping[str, np.ndarray], goal: np.ndarray) -> np.ndarray:
         """Chooses the action `[7]` that takes the thing and brings it to `goal` `[3]`, level and along x."""
-        tips, jacobian = self._fingertips(observation[f"{self._name}_joints"])
+        tips, jacobian = fingertips(self.base, observation[f"{self._name}_joints"])
         ahead = jacobian @ (_SETTLING * observation[f"{self._name}_joint_velocities"])  # where its motion will end
         thing = pose_of(observation, self._thing)
         grasp = self._grasp(thing)
@@ -137,26 +137,7 @@ class Hand:
         heading = _turn(np.array([0.0, 0.0, 1.0]), np.arctan2(thing.x[1], thing.x[0]))
         position = thing.position + self._side * OUTWARD * heading[:, 0]
         position[2] = max(position[2], LOWEST)
-        return Pose(position, heading @ self._base.rotation @ _turn(np.array([0.0, 1.0, 0.0]), PITCH))
-
-    def _fingertips(self, joints: np.ndarray) -> tuple[Pose, np.ndarray]:
-        """Forward kinematics.
-
-        Args:
-            joints: angles `[6]`.
-
-        Returns:
-            the pose of the fingertips, and its Jacobian `[6, 6]`: velocity and angular velocity per joint velocity.
-        """
-        position, rotation = self._base.position, self._base.rotation
-        positions, axes = [], []
-        for angle, axis, place in zip(joints, _AXES, _PLACES, strict=True):
-            position = position + rotation @ place
-            positions.append(position)
-            axes.append(rotation @ axis)
-            rotation = rotation @ _turn(axis, angle)
-        position = position + rotation @ _FINGERTIPS
-        return Pose(position, rotation), np.vstack([np.cross(axes, position - positions).T, np.transpose(axes)])
+        return Pose(position, heading @ self.base.rotation @ _turn(np.array([0.0, 1.0, 0.0]), PITCH))
 
 
 class BimanualInsertion:
@@ -182,7 +163,7 @@ class BimanualInsertion:
         ready = self._left.holds and self._right.holds and _length(socket.position - SOCKET_PLACE) < READY
         if not ready:
             self._inserting = False
-            return SOCKET_PLACE + [2 * HALF_LENGTH + 3 * GAP, 0.0, 0.0]
+            return SOCKET_PLACE + np.array([2 * HALF_LENGTH + 3 * GAP, 0.0, 0.0])
         end = socket.rotation.T @ (peg.position - HALF_LENGTH * peg.x - socket.position)
         aside, outside = _length(end[1:]), end[0] > HALF_LENGTH
         if aside < ASIDE[0] and end[0] < HALF_LENGTH + 2 * GAP and _near(peg.error(socket), np.inf, 0.1):
@@ -194,10 +175,31 @@ class BimanualInsertion:
 
 def pose_of(observation: Mapping[str, np.ndarray], thing: str) -> Pose:
     """The observed pose of a thing (its quaternion is wxyz)."""
-    w, *v = observation[f"{thing}_quaternion"]
-    length = _length(v)
-    rotation = _turn(np.divide(v, length), 2.0 * np.arctan2(length, w)) if length else np.eye(3)
-    return Pose(observation[f"{thing}_position"].astype(float), rotation)
+    position, quaternion = (observation[f"{thing}_{name}"].astype(float) for name in ("position", "quaternion"))
+    cross = _cross(quaternion[1:])
+    return Pose(position, np.eye(3) + 2.0 * quaternion[0] * cross + 2.0 * cross @ cross)
+
+
+def fingertips(base: Pose, joints: np.ndarray) -> tuple[Pose, np.ndarray]:
+    """Forward kinematics of an arm.
+
+    Args:
+        base: where the arm stands, its x axis forwards.
+        joints: angles `[6]`.
+
+    Returns:
+        the pose of the point between the fingertips, and its Jacobian `[6, 6]`: velocity and angular velocity per joint
+        velocity.
+    """
+    position, rotation = base.position, base.rotation
+    positions, axes = [], []
+    for angle, axis, place in zip(joints.astype(float), _AXES, _PLACES, strict=True):
+        position = position + rotation @ place
+        positions.append(position)
+        axes.append(rotation @ axis)
+        rotation = rotation @ _turn(axis, angle)
+    position = position + rotation @ _FINGERTIPS
+    return Pose(position, rotation), np.vstack([np.cross(axes, position - positions).T, np.transpose(axes)])
 
 
 def _move(jacobian: np.ndarray, error: np.ndarray) -> np.ndarray:
@@ -214,14 +216,19 @@ def _move(jacobian: np.ndarray, error: np.ndarray) -> np.ndarray:
 
 def _turn(axis: np.ndarray, angle: float) -> np.ndarray:
     """Rotation matrix of a turn about a unit axis (Rodrigues)."""
-    x, y, z = axis
-    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+    cross = _cross(axis)
     return np.eye(3) + np.sin(angle) * cross + (1.0 - np.cos(angle)) * cross @ cross
+
+
+def _cross(vector: np.ndarray) -> np.ndarray:
+    """The matrix of the cross product with a vector `[3]`."""
+    x, y, z = vector
+    return np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
 
 
 def _near(error: np.ndarray, distance: float, angle: float) -> bool:
     return _length(error[:3]) < distance and _length(error[3:]) < angle
 
 
-def _length(vector: np.ndarray | list[float]) -> float:
+def _length(vector: np.ndarray) -> float:
     return float(np.linalg.norm(vector))

@@ -1,4 +1,4 @@
-"""The scripted demonstrators: MetaWorld's own expert programs, one for each of its fifty tasks, and ours for two arms."""
+"""The scripted demonstrators: MetaWorld's own expert programs, one for each of its fifty tasks, and one of ours."""
 
 from __future__ import annotations
 

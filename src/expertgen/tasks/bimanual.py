@@ -27,8 +27,8 @@ ACTION_SCALE = 0.04
 AXIS_DISTANCE = 0.005
 """How far from the socket's axis the peg's end may be [m]; the simulator's reward for insertion draws the same line."""
 
-DEPTH = 0.045
-"""How far the peg's end must be past the entrance of the socket, which is 88 mm deep [m]."""
+DEPTH = 0.045, 0.088
+"""How far the peg's end must be past the socket's entrance: half of its length, and before the wall at its back [m]."""
 
 LIFTED = 0.07
 """Height of the socket's centre above the table from which on it counts as lifted [m]."""
@@ -67,14 +67,12 @@ def bimanual_tasks() -> list[TaskSpec]:
 
 
 def inserted(observation: np.ndarray) -> np.ndarray:
-    """The success rule: bool `[n]` of observations `[n, 82]`."""
-    socket, entrance, end = observation[:, 16:19], observation[:, 70:73], observation[:, 73:76]
-    axis = entrance - socket
-    length = np.linalg.norm(axis, axis=1)
-    axis = axis / length[:, None]
-    along = ((end - socket) * axis).sum(axis=1)
-    aside = np.linalg.norm(end - socket - along[:, None] * axis, axis=1)
-    return (aside < AXIS_DISTANCE) & (length - along > DEPTH) & (socket[:, 2] > LIFTED)
+    """The success rule: bool `[n]` of observations `[n, 82]`; from columns that are of the same instant."""
+    socket, entrance, end = observation[:, 61:64], observation[:, 70:73], observation[:, 73:76]
+    axis = (entrance - socket) / np.linalg.norm(entrance - socket, axis=1, keepdims=True)
+    depth = ((entrance - end) * axis).sum(axis=1)
+    aside = np.linalg.norm(entrance - end - depth[:, None] * axis, axis=1)
+    return (aside < AXIS_DISTANCE) & (depth > DEPTH[0]) & (depth < DEPTH[1]) & (socket[:, 2] > LIFTED)
 
 
 def pool_options() -> dict[str, Any]:
@@ -108,7 +106,11 @@ def _model_without_meshes() -> Path:
 
 
 def _fields() -> tuple[ObservationField, ...]:
-    """The fields in the order of the observation; columns 61 to 63 and 67 to 69 repeat both positions."""
+    """The fields in the order of the observation.
+
+    Hands, ends and ups are shown where they were a step of the simulator (2.5 ms) ago. So are both positions in columns
+    61 to 63 and 67 to 69, which have no name.
+    """
     arms = [
         field
         for side, first, speed, hand in (("left", 0, 30, 58), ("right", 8, 38, 64))

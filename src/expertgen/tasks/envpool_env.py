@@ -1,7 +1,8 @@
-"""Tasks in EnvPool: batched C++ simulators (MetaWorld, Adroit, Gym MuJoCo) behind the environment contract."""
+"""Tasks in EnvPool: batched C++ simulators (MetaWorld, Adroit, ALOHA, Gym MuJoCo) behind the environment contract."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,9 @@ from expertgen.tasks.spec import TaskSpec
 
 _NO_TIME_LIMIT = 2**30
 """Steps after which EnvPool itself would end an episode: never, the adapter keeps the time limit."""
+
+_SUCCESS_RULES: dict[str, Callable[[np.ndarray], np.ndarray]] = {bimanual.SIMULATOR_ID: bimanual.inserted}
+"""Success, bool `[n]`, from observations `[n, D]`, where EnvPool does not tell it."""
 
 
 class EnvPoolEnv(TaskEnv):
@@ -67,8 +71,8 @@ class EnvPoolEnv(TaskEnv):
         return self._episodes.step_result()
 
     def _success(self, observation: np.ndarray, info: dict[str, Any]) -> np.ndarray:
-        if self.task.simulator_id == bimanual.SIMULATOR_ID:
-            return bimanual.inserted(observation)
+        if self.task.simulator_id in _SUCCESS_RULES:
+            return _SUCCESS_RULES[self.task.simulator_id](observation)
         return np.asarray(info["success"], bool) if "success" in info else np.zeros(len(observation), bool)
 
     def close_extras(self, **kwargs: Any) -> None:
@@ -80,11 +84,6 @@ class EnvPoolEnv(TaskEnv):
         self._pool = None
         release_memory()
 
-    def _options(self) -> dict[str, Any]:
-        if self.task.simulator_id == bimanual.SIMULATOR_ID:
-            return bimanual.pool_options()
-        return {"partially_observable": False} if self.task.simulator_id.startswith("MetaWorld/") else {}
-
     def _make_pool(self, seed: int | None) -> Any:
         import envpool  # takes seconds, and workers of other simulators do without it
 
@@ -95,9 +94,16 @@ class EnvPoolEnv(TaskEnv):
             num_threads=self._threads,
             env_seed=[int(word) for word in words],
             max_episode_steps=_NO_TIME_LIMIT,
-            **self._options(),
+            **_pool_options(self.task.simulator_id),
         )
         space = pool.action_space
         self._center = (space.high + space.low) / 2.0
         self._half_range = (space.high - space.low) / 2.0
         return pool
+
+
+def _pool_options(simulator_id: str) -> dict[str, Any]:
+    """What EnvPool is told about a task, beside what it is told about every one."""
+    if simulator_id == bimanual.SIMULATOR_ID:
+        return bimanual.pool_options()
+    return {"partially_observable": False} if simulator_id.startswith("MetaWorld/") else {}
