@@ -14,7 +14,7 @@ from pathlib import Path
 
 from expertgen.demos.collect import collect
 from expertgen.demos.imperfections import DEFAULT_IMPERFECTIONS, Imperfections
-from expertgen.demos.scripted import SOURCE, imperfect_demonstrator
+from expertgen.demos.scripted import imperfect_demonstrator, source_name
 from expertgen.runs.progress import drain
 from expertgen.tasks.registry import get_task, make_env
 
@@ -53,8 +53,8 @@ def main() -> None:
             key = ",".join(map(str, [task.id, *dataclasses.astuple(imperfections)])) + ","
             if key in path.read_text():
                 continue
-            env = make_env(task, EPISODES)
-            demos = drain(collect(env, imperfect_demonstrator(task, imperfections), EPISODES, SEED, SOURCE))
+            env, demonstrator = make_env(task, EPISODES), imperfect_demonstrator(task, imperfections)
+            demos = drain(collect(env, demonstrator, EPISODES, SEED, source_name(task, imperfections)))
             env.close()
             length = sum(len(demo.actions) for demo in demos.demos) / EPISODES
             row = f"{key}{demos.successes / EPISODES},{length:.1f},{EPISODES},{SEED}\n"

@@ -22,6 +22,7 @@ from expertgen.tasks.registry import get_task, make_env
 
 TASKS = ("peg-insert-side", "shelf-place")
 ROWS = (("envpool", 1), ("envpool", 2), ("metaworld", 1), ("metaworld", 2), ("metaworld as it comes", 1))
+CASES = (*((task, *row) for task in TASKS for row in ROWS), ("bimanual-insertion", "envpool", 1))
 NUM_ENVS = 64
 STEPS = 100
 PLAIN_ENVS = 8
@@ -78,7 +79,8 @@ def row(rate: float, reset: float, created: float, memory: float) -> dict[str, f
 
 def run(env: TaskEnv) -> None:
     """Runs random actions."""
-    for actions in np.random.default_rng(0).uniform(-1, 1, (STEPS, env.num_envs, 4)).astype(np.float32):
+    shape = STEPS, env.num_envs, env.task.action_size
+    for actions in np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32):
         env.step(actions)
 
 
@@ -99,16 +101,15 @@ def main() -> None:
     """Measures every row in a process of its own and writes the file."""
     with Path(__file__).with_suffix(".csv").open("w", newline="") as file:
         writer: csv.DictWriter[str] | None = None
-        for task in TASKS:
-            for simulator, threads in ROWS:
-                command = [sys.executable, __file__, task, simulator, str(threads)]
-                measured = json.loads(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
-                line = {"task": task, "simulator": simulator, "threads": threads, **measured}
-                writer = writer or csv.DictWriter(file, line, lineterminator="\n")
-                if file.tell() == 0:
-                    writer.writeheader()
-                writer.writerow(line)
-                print(line, flush=True)
+        for task, simulator, threads in CASES:
+            command = [sys.executable, __file__, task, simulator, str(threads)]
+            measured = json.loads(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
+            line = {"task": task, "simulator": simulator, "threads": threads, **measured}
+            writer = writer or csv.DictWriter(file, line, lineterminator="\n")
+            if file.tell() == 0:
+                writer.writeheader()
+            writer.writerow(line)
+            print(line, flush=True)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ from tests.teleop.browser import CHROMIUM, Browser, wait_for
 from tests.teleop.serving import Serving
 from tests.teleop.test_protocol import mangled
 
-from expertgen.demos.scripted import scripted_program
+from expertgen.demos.scripted import find_script
 from expertgen.runs.machine import available_cores
 from expertgen.tasks.metaworld import MetaWorldEnv
 from expertgen.tasks.registry import get_task
@@ -51,7 +51,7 @@ def picture_cost() -> tuple[float, float]:
     task = get_task("drawer-open")
     env = MetaWorldEnv(task, 1)
     observation, _ = env.reset(seed=0)
-    program, scenes, over = scripted_program(task)(), [capture(env.datas[0])], False
+    program, scenes, over = find_script(task).make_program(), [capture(env.datas[0])], False
     while not over:
         action = program.act(task.named(observation[0])).clip(-1, 1)
         observation, _, terminated, truncated, _ = env.step(action[None].astype(np.float32))

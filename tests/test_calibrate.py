@@ -17,6 +17,7 @@ from expertgen.errors import FileError
 from expertgen.pipeline import calibrate
 from expertgen.pipeline.calibrate import STRENGTHS, TRIALS, calibrate_tasks, search_strength
 from expertgen.runs.progress import drain
+from expertgen.tasks.bimanual import bimanual_tasks
 from expertgen.tasks.metaworld_specs import metaworld_tasks
 from expertgen.tasks.registry import get_task
 
@@ -103,7 +104,7 @@ def test_files_round_trip(tmp_path):
 
 def test_shipped_calibrations_are_the_defaults_and_say_where_they_stand():
     shipped = shipped_calibrations()
-    assert shipped.keys() <= {task.id for task in metaworld_tasks()}
+    assert shipped.keys() <= {task.id for task in (*metaworld_tasks(), *bimanual_tasks())}
     for task, one in shipped.items():
         assert default_imperfections(get_task(task)) == imperfections_of(one.strength)
         assert (BAND[0] <= one.prior <= BAND[1]) == (one.verdict == "in the band")

@@ -9,9 +9,9 @@ from expertgen.demos.collect import collect
 from expertgen.demos.imperfections import Imperfections, Roles
 from expertgen.demos.program import visible_fields
 from expertgen.demos.scripted import (
+    find_script,
     imperfect_demonstrator,
     metaworld_roles,
-    scripted_program,
     source_name,
 )
 from expertgen.errors import UsageError
@@ -40,7 +40,7 @@ def test_named_fields_are_all_that_the_fifty_experts_need():
     tasks = metaworld_tasks()
     assert len(tasks) == 50
     for task in tasks:
-        reference, program = ENV_POLICY_MAP[metaworld_name(task)](), scripted_program(task)()
+        reference, program = ENV_POLICY_MAP[metaworld_name(task)](), find_script(task).make_program()
         program.reset(0)
         for _ in range(20):
             flat = np.zeros(39)
@@ -80,16 +80,19 @@ def test_each_imperfection_alone_spoils_the_expert(imperfections):
 
 
 def test_source_names_what_is_wrong():
-    assert source_name(Imperfections()) == "metaworld-expert"
-    assert source_name(Imperfections(0.015, latency=2)) == "metaworld-expert, calibration_error 0.015, latency 2"
+    assert source_name(get_task("reach"), Imperfections()) == "metaworld-expert"
+    assert (
+        source_name(get_task("reach"), Imperfections(0.015, latency=2))
+        == "metaworld-expert, calibration_error 0.015, latency 2"
+    )
 
 
 def test_tasks_without_a_script_say_so():
     with pytest.raises(UsageError, match="task 'hopper' has no scripted demonstrator; give one with --program FILE"):
-        scripted_program(get_task("hopper"))
+        find_script(get_task("hopper"))
 
 
 def test_without_metaworld_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "metaworld.policies", None)
     with pytest.raises(UsageError, match=r"pip install 'expertgen\[vision\]'"):
-        scripted_program(get_task("assembly"))
+        find_script(get_task("assembly"))

@@ -11,7 +11,9 @@ from expertgen.tasks.envpool_env import EnvPoolEnv
 from expertgen.tasks.registry import get_task
 
 
-@pytest.mark.parametrize("name", ["reach", "adroit-pen", "hopper", "ant-truncated", "humanoid-truncated"])
+@pytest.mark.parametrize(
+    "name", ["reach", "adroit-pen", "hopper", "ant-truncated", "humanoid-truncated", "bimanual-insertion"]
+)
 def test_conforms(name):
     task = replace(get_task(name), horizon=6)
     check_environment(lambda: EnvPoolEnv(task, 2))

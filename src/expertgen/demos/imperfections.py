@@ -55,12 +55,14 @@ class Roles:
     Attributes:
         object_position: field with the position of the object that is to be handled [m].
         hand_position: field with the position of the hand [m], in the same frame.
-        gripper: index of the gripper's action dimension; larger is more closed.
+        gripper: index of the gripper's action dimension.
+        closing: 1 where larger actions close the gripper, -1 where they open it.
     """
 
     object_position: str
     hand_position: str
     gripper: int
+    closing: float = 1.0
 
 
 def imperfect(make_program: MakeProgram, imperfections: Imperfections, roles: Roles) -> MakeProgram:
@@ -109,7 +111,7 @@ class _NoRecovery:
 
     def __init__(self, program: Program, probability: float, roles: Roles) -> None:
         self._program, self._probability, self._roles = program, probability, roles
-        self._closing = _Closing(roles.gripper)
+        self._closing = _Closing(roles)
         self._blind = self._lost = False
         self._lying: np.ndarray | None = None
         self._grasp: np.ndarray | None = None
@@ -160,8 +162,8 @@ class _GripperOpening:
     """While it is closing, the gripper may open for a moment, in every control step with the same probability."""
 
     def __init__(self, program: Program, probability: float, roles: Roles) -> None:
-        self._program, self._probability, self._gripper = program, probability, roles.gripper
-        self._closing = _Closing(roles.gripper)
+        self._program, self._probability, self._roles = program, probability, roles
+        self._closing = _Closing(roles)
         self._generator = numpy_generator(0)
         self._left = 0
 
@@ -179,7 +181,7 @@ class _GripperOpening:
         if self._left:
             self._left -= 1
             action = action.copy()
-            action[self._gripper] = -1.0
+            action[self._roles.gripper] = -self._roles.closing
         return action
 
 
@@ -210,13 +212,13 @@ class _ActuationNoise:
 
 
 class _Closing:
-    """Whether a program is closing its gripper: its command is above the one it began the episode with.
+    """Whether a program is closing its gripper: it commands it tighter than at the start of the episode.
 
     Relative, because some programs hold the gripper half closed from the start.
     """
 
-    def __init__(self, gripper: int) -> None:
-        self._gripper = gripper
+    def __init__(self, roles: Roles) -> None:
+        self._roles = roles
         self._first: float | None = None
         self.now = False
 
@@ -224,7 +226,7 @@ class _Closing:
         self._first, self.now = None, False
 
     def see(self, action: np.ndarray) -> None:
-        command = float(action[self._gripper])
+        command = self._roles.closing * float(action[self._roles.gripper])
         if self._first is None:
             self._first = command
         self.now = command > self._first + 0.1

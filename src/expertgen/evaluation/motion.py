@@ -11,7 +11,7 @@ from expertgen.tasks.spec import TaskSpec
 PATH_POINTS = 32
 """Points that a path is resampled to before it is compared."""
 
-HAND_FIELDS = ("hand_position", "palm_position")
+HAND_FIELDS = ("hand_position", "palm_position", "left_hand_position", "right_hand_position")
 """Observation fields that tell where the hand is."""
 
 SATURATED = 0.99

@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from expertgen.demos.calibrated import BAND, Calibration, imperfections_of, load_calibrations, save_calibrations
-from expertgen.demos.scripted import scripted_program
+from expertgen.demos.scripted import find_script
 from expertgen.evaluation.rollouts import run_episodes
 from expertgen.evaluation.statistics import wilson_interval
 from expertgen.pipeline.inputs import collect_demos
@@ -53,7 +53,7 @@ def calibrate_tasks(
         UsageError: if a task has no scripted demonstrator.
     """
     for name in tasks:
-        scripted_program(get_task(name))
+        find_script(get_task(name))
     found = load_calibrations(path) if path.exists() else {}
     left = [name for name in tasks if name not in found]
     yield StageProgress("calibrate", len(tasks) - len(left), len(tasks), "tasks")

@@ -12,7 +12,7 @@ from expertgen.demos.collect import collect
 from expertgen.demos.importers import import_npz, import_robomimic
 from expertgen.demos.program import MakeProgram, ProgramBatch, load_program
 from expertgen.demos.sandbox.programs import SandboxedPrograms
-from expertgen.demos.scripted import imperfect_demonstrator, scripted_program, source_name
+from expertgen.demos.scripted import find_script, imperfect_demonstrator, source_name
 from expertgen.demos.store import DemoSet, is_demoset
 from expertgen.distillation.student import make_student_env
 from expertgen.errors import UsageError
@@ -47,7 +47,7 @@ def demonstrator(task: TaskSpec, config: RunConfig) -> Iterator[tuple[MakeProgra
     """
     if config.program is None:
         imperfections = config.demos.imperfections
-        yield imperfect_demonstrator(task, imperfections), source_name(imperfections)
+        yield imperfect_demonstrator(task, imperfections), source_name(task, imperfections)
     elif config.sandbox:
         with SandboxedPrograms(config.program, task) as programs:
             yield programs, config.program.name
@@ -96,7 +96,7 @@ def check_inputs(config: RunConfig, task: TaskSpec) -> None:
     for what, prior in priors.items():
         _fits(prior, task, what)
     if not any((config.demos_file, config.program, config.prior_file, config.expert_file)):
-        scripted_program(task)
+        find_script(task)
     if config.until == "student" and task.cameras:
         make_student_env(task, 1).close()
     with closing(make_env(task, 16 if priors else 1)) as env:

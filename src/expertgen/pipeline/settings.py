@@ -24,6 +24,7 @@ from expertgen.prior.prior import PriorConfig
 from expertgen.runs.config import check_numbers
 from expertgen.runs.ranges import Count, Natural, check_ranges
 from expertgen.steering.steer import SteerConfig
+from expertgen.tasks import bimanual
 from expertgen.tasks.registry import get_task
 from expertgen.vision.rig import select_cameras
 
@@ -167,13 +168,13 @@ def check_seed(name: str, seed: int) -> None:
 def default_settings(task: str) -> RunConfig:
     """Settings of a run of a task before a preset, a file or flags change them.
 
-    The scripted demonstrators have imperfections of each task's own. The prior of a hand is larger than that of an arm
-    with a gripper, and plans half as far.
+    The scripted demonstrators have imperfections of each task's own. The prior of a hand or of two arms is larger than
+    that of an arm with a gripper, and plans half as far.
 
     Args:
         task: its name.
     """
     spec = get_task(task)
-    of_hand = PriorConfig(chunk_length=4, width=256, iterations=8000)
-    prior = of_hand if spec.simulator_id.startswith("AdroitHand") else PriorConfig()
+    many_joints = spec.simulator_id.startswith(("AdroitHand", bimanual.SIMULATOR_ID))
+    prior = PriorConfig(chunk_length=4, width=256, iterations=8000) if many_joints else PriorConfig()
     return RunConfig(task, prior=prior, demos=CollectConfig(imperfections=default_imperfections(spec)))

@@ -1,12 +1,14 @@
-"""Tasks in EnvPool: batched C++ simulators (MetaWorld, Adroit, Gym MuJoCo) behind the environment contract."""
+"""Tasks in EnvPool: batched C++ simulators (MetaWorld, Adroit, ALOHA, Gym MuJoCo) behind the environment contract."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from expertgen.runs.machine import release_memory
+from expertgen.tasks import bimanual
 from expertgen.tasks.environment import TaskEnv
 from expertgen.tasks.episodes import Episodes, StepResult
 from expertgen.tasks.spec import TaskSpec
@@ -14,18 +16,22 @@ from expertgen.tasks.spec import TaskSpec
 _NO_TIME_LIMIT = 2**30
 """Steps after which EnvPool itself would end an episode: never, the adapter keeps the time limit."""
 
+_SUCCESS_RULES: dict[str, Callable[[np.ndarray], np.ndarray]] = {bimanual.SIMULATOR_ID: bimanual.inserted}
+"""Success, bool `[n]`, from observations `[n, D]`, where EnvPool does not tell it."""
+
 
 class EnvPoolEnv(TaskEnv):
     """`N` environments in one EnvPool.
 
-    EnvPool differs from the contract in four ways, all settled here, as are truncated observations:
+    EnvPool differs from the contract in five ways, all settled here, as are truncated observations:
 
     - it cannot be seeded again: a seeded reset makes a new pool (for MetaWorld about 30 ms per environment);
     - it seeds environment `i` with `seed + i`, so that neighbouring seeds would share episodes: each environment gets a
       seed of its own instead, the `i`-th word of NumPy's seed sequence of `seed`;
     - it resets by itself on the step after an end: ended environments are not stepped at all, which is also where the
       speed comes from when episodes end at different times;
-    - some action spaces are not [-1, 1] (humanoid, pusher): actions are scaled to them.
+    - some action spaces are not [-1, 1] (humanoid, pusher): actions are scaled to them;
+    - one task with a success rule does not tell success: the rule is applied to its observation.
 
     Args:
         task: a task whose `simulator_id` is an EnvPool id.
@@ -60,9 +66,14 @@ class EnvPoolEnv(TaskEnv):
         if len(ids):
             scaled = self._center + self._half_range * self._episodes.actions(actions, ids)
             observation, reward, terminated, _, info = self._pool.step(scaled, ids.astype(np.int32))
-            success = np.asarray(info["success"], bool) if "success" in info else np.zeros(len(ids), bool)
+            success = self._success(observation, info)
             self._episodes.record(info["env_id"], observation[:, self._seen], reward, success, terminated)
         return self._episodes.step_result()
+
+    def _success(self, observation: np.ndarray, info: dict[str, Any]) -> np.ndarray:
+        if self.task.simulator_id in _SUCCESS_RULES:
+            return _SUCCESS_RULES[self.task.simulator_id](observation)
+        return np.asarray(info["success"], bool) if "success" in info else np.zeros(len(observation), bool)
 
     def close_extras(self, **kwargs: Any) -> None:
         """Frees the pool."""
@@ -77,16 +88,22 @@ class EnvPoolEnv(TaskEnv):
         import envpool  # takes seconds, and workers of other simulators do without it
 
         words = np.random.SeedSequence(seed).generate_state(self.num_envs) >> 1
-        goal_visible = {"partially_observable": False} if self.task.simulator_id.startswith("MetaWorld/") else {}
         pool = envpool.make_gymnasium(
             self.task.simulator_id,
             num_envs=self.num_envs,
             num_threads=self._threads,
             env_seed=[int(word) for word in words],
             max_episode_steps=_NO_TIME_LIMIT,
-            **goal_visible,
+            **_pool_options(self.task.simulator_id),
         )
         space = pool.action_space
         self._center = (space.high + space.low) / 2.0
         self._half_range = (space.high - space.low) / 2.0
         return pool
+
+
+def _pool_options(simulator_id: str) -> dict[str, Any]:
+    """What EnvPool is told about a task, beside what it is told about every one."""
+    if simulator_id == bimanual.SIMULATOR_ID:
+        return bimanual.pool_options()
+    return {"partially_observable": False} if simulator_id.startswith("MetaWorld/") else {}

@@ -12,6 +12,7 @@ from typing import Any
 
 from expertgen.errors import UsageError, nearest, warn
 from expertgen.tasks.audit_record import shipped_record, versions_changed
+from expertgen.tasks.bimanual import bimanual_tasks
 from expertgen.tasks.environment import TaskEnv
 from expertgen.tasks.envpool_env import EnvPoolEnv
 from expertgen.tasks.envpool_specs import adroit_tasks, locomotion_tasks
@@ -111,7 +112,7 @@ def _warn_of_other_versions() -> None:
 
 @cache
 def _tasks() -> dict[str, TaskSpec]:
-    found = {task.id: task for task in (*metaworld_tasks(), *adroit_tasks(), *locomotion_tasks())}
+    found = {task.id: task for task in (*metaworld_tasks(), *adroit_tasks(), *bimanual_tasks(), *locomotion_tasks())}
     for entry_point in entry_points(group=ENTRY_POINT_GROUP):
         try:
             theirs = {task.id: task for task in _as_tasks(entry_point.load())}
