@@ -24,7 +24,6 @@ from expertgen.prior.prior import PriorConfig
 from expertgen.runs.config import check_numbers
 from expertgen.runs.ranges import Count, Natural, check_ranges
 from expertgen.steering.steer import SteerConfig
-from expertgen.tasks import bimanual
 from expertgen.tasks.registry import get_task
 from expertgen.vision.rig import select_cameras
 
@@ -165,6 +164,10 @@ def check_seed(name: str, seed: int) -> None:
         raise UsageError(f"{name} must not be negative, and below 2**63, not {seed}")
 
 
+_FEW_JOINTS = 8
+"""Action dimensions of an arm with a gripper at most; a hand and two arms have more."""
+
+
 def default_settings(task: str) -> RunConfig:
     """Settings of a run of a task before a preset, a file or flags change them.
 
@@ -175,6 +178,6 @@ def default_settings(task: str) -> RunConfig:
         task: its name.
     """
     spec = get_task(task)
-    many_joints = spec.simulator_id.startswith(("AdroitHand", bimanual.SIMULATOR_ID))
+    many_joints = spec.action_size > _FEW_JOINTS
     prior = PriorConfig(chunk_length=4, width=256, iterations=8000) if many_joints else PriorConfig()
     return RunConfig(task, prior=prior, demos=CollectConfig(imperfections=default_imperfections(spec)))
