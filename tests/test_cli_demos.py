@@ -266,3 +266,20 @@ def test_the_file_names_the_imperfections(folder):
     demos = DemoSet.load(folder / "demos" / "assembly.h5")
     demos.check(get_task("assembly"))
     assert demos.demos[0].source == "metaworld-expert, calibration_error 0.015, actuation_noise 0.3, latency 1"
+
+
+def test_several_programs_share_the_episodes(folder):
+    (folder / "still.py").write_text(program("return [0, 0]"))
+    words = ["--program", "fine.py", "still.py", "--episodes", "5"]
+    assert main(["demos", "collect", TOY, *words, "--out", "both.h5"]) == 0
+    assert main(["demos", "collect", TOY, "--program", "fine.py", "--episodes", "3", "--out", "one.h5"]) == 0
+    both, one = DemoSet.load(folder / "both.h5").demos, DemoSet.load(folder / "one.h5").demos
+    assert [demo.source for demo in both] == ["fine.py"] * 3 + ["still.py"] * 2
+    assert both[0].seed == both[2].seed != both[3].seed
+    for demo, alone in zip(both[:3], one, strict=True):  # the first one plays as it would alone
+        np.testing.assert_array_equal(demo.observations, alone.observations)
+
+
+def test_more_programs_than_episodes(folder, capsys):
+    words = ["demos", "collect", TOY, "--program", "fine.py", "fine.py", "--episodes", "1"]
+    assert_refused(words, "demos.episodes (1) is less than one for each of 2 programs", folder, capsys)

@@ -59,7 +59,7 @@ def toy_config(folder: Path) -> RunConfig:
     program.write_text(PROGRAM)
     return RunConfig(
         "tests.test_pipeline:POINT",
-        program=program,
+        program=(program,),
         until="expert",
         demos=CollectConfig(episodes=16, num_envs=8),
         prior=PriorConfig(chunk_length=4, width=32, depth=1, iterations=300),

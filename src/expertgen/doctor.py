@@ -26,6 +26,7 @@ EXTRAS = {
     "report": ("matplotlib", "report.html"),
     "serve": ("websockets", "teleoperation"),
     "tensorboard": ("tensorboard", "--tensorboard"),
+    "llm": ("openai", "demos write: programs by a language model"),
 }
 """Extra → a module that it brings, and what it adds."""
 

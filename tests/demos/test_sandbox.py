@@ -2,6 +2,8 @@
 
 import io
 import struct
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from rich.console import Console
 from expertgen.demos.collect import collect
 from expertgen.demos.failure import LONGEST_TEXT, Failure, ProgramError, Verdict, counted
 from expertgen.demos.program import ProgramBatch, load_program
-from expertgen.demos.sandbox import protocol
+from expertgen.demos.sandbox import host, protocol
 from expertgen.demos.sandbox.host import examine_confinement
 from expertgen.demos.sandbox.limits import Limits, readable_paths
 from expertgen.demos.sandbox.namespaces import _topmost
@@ -186,3 +188,30 @@ def test_the_filter_step_by_step(machine, architecture):
     assert ask("prlimit64", 0, 7, 0, 5) == allow
     assert ask("prlimit64", 1, 7, 0, 5) == ask("prlimit64", 0, 7, 4096) == ask("prlimit64", 0, 7, 1 << 32) == refuse
     assert ask("clone3", 4096, 88) == unknown
+
+
+def test_an_environment_below_the_scratch_folder_can_be_read_and_not_written(tmp_path, monkeypatch):
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        fact = Path(folder) / "fact.txt"
+        Path(folder).chmod(0o755)  # whoever the program runs as
+        fact.write_text("0.25")
+        monkeypatch.setattr(host, "readable_paths", lambda: [*readable_paths(), folder])
+        source = f"""\
+class Program:
+    def reset(self, seed):
+        with open({str(fact)!r}) as file:
+            self.value = float(file.read())
+        try:
+            open({str(fact)!r}, "w")
+            self.value = 1.0
+        except OSError:
+            pass
+
+    def act(self, observation):
+        return [self.value, 0.0]
+"""
+        with SandboxedPrograms(write(tmp_path, source), point_task()) as programs:
+            demos = drain(collect(PointEnv(1), programs, 1, 0, "test"))
+        assert demos.demos[0].failure == ""
+        assert (demos.demos[0].actions == [0.25, 0.0]).all()
+        assert fact.read_text() == "0.25"

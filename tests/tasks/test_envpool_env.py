@@ -12,7 +12,17 @@ from expertgen.tasks.registry import get_task
 
 
 @pytest.mark.parametrize(
-    "name", ["reach", "adroit-pen", "hopper", "ant-truncated", "humanoid-truncated", "bimanual-insertion"]
+    "name",
+    [
+        "reach",
+        "adroit-pen",
+        "fetch-reach",
+        "fetch-push",
+        "hopper",
+        "ant-truncated",
+        "humanoid-truncated",
+        "bimanual-insertion",
+    ],
 )
 def test_conforms(name):
     task = replace(get_task(name), horizon=6)
@@ -118,3 +128,38 @@ def test_adroit_door_succeeds_where_the_hinge_is_wide_open():
         angle = task.named(observation)["door_angle"][:, 0]
         np.testing.assert_array_equal(info["success"], angle >= np.float32(1.35))
         np.testing.assert_array_equal(terminated, info["success"])
+
+
+@pytest.mark.parametrize("name", ["fetch-push", "fetch-slide", "fetch-pick-and-place"])
+def test_fetch_fields_are_what_they_are_called(name):
+    env = EnvPoolEnv(get_task(name), 2)
+    before, _ = env.reset(seed=0)
+    action = np.array([[0.2, 0.1, 1.0, 1.0]] * 2, np.float32)
+    for _ in range(6):
+        after = env.step(action)[0]
+    start, end = env.task.named(before), env.task.named(after)
+    np.testing.assert_allclose(end["object_from_hand"], end["object_position"] - end["hand_position"], atol=1e-6)
+    np.testing.assert_array_equal(start["goal_position"], end["goal_position"])
+    risen = end["hand_position"] - start["hand_position"]
+    assert (risen[:, 2] > 0.05).all()
+    assert (end["finger_positions"].max(axis=1) > 0.02).all() == (name == "fetch-pick-and-place")
+
+
+def test_fetch_reach_succeeds_at_5_cm():
+    env = EnvPoolEnv(get_task("fetch-reach"), 16)
+    observation, _ = env.reset(seed=0)
+    for _ in range(20):
+        fields = env.task.named(observation)
+        towards = 5.0 * (fields["goal_position"] - fields["hand_position"])
+        observation, _, _, _, info = env.step(np.append(towards, np.zeros((16, 1)), axis=1).astype(np.float32))
+        fields = env.task.named(observation)
+        distance = np.linalg.norm(fields["goal_position"] - fields["hand_position"], axis=1)
+        np.testing.assert_array_equal(info["success"], distance < 0.05)
+    assert info["success"].all()
+
+
+def test_adroit_relocate_measures_from_one_point():
+    env = EnvPoolEnv(get_task("adroit-relocate"), 4)
+    fields = env.task.named(env.reset(seed=0)[0])
+    expected = fields["palm_from_target"] - fields["palm_from_ball"]
+    np.testing.assert_allclose(fields["ball_from_target"], expected, atol=1e-6)

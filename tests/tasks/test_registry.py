@@ -25,6 +25,8 @@ NAMED = {
     "hammer": "nail_position",
     "drawer-open": "handle_position",
     "adroit-door": "door_angle",
+    "adroit-relocate": "palm_from_ball",
+    "fetch-push": "goal_position",
 }
 
 
@@ -37,7 +39,7 @@ def fresh_registry():
 
 def test_all_simulators_are_covered():
     names = task_names()
-    assert len(names) == len(set(names)) == 50 + 4 + 1 + 11
+    assert len(names) == len(set(names)) == 50 + 4 + 4 + 1 + 11
     assert len(metaworld_tasks()) == 50
     assert {"adroit-door", "adroit-hammer", "adroit-pen", "adroit-relocate", "inverted-double-pendulum"} <= set(names)
 
@@ -165,7 +167,7 @@ def test_broken_entry_points_are_left_out_with_a_warning(given, message, monkeyp
     names = ("their_tasks:TASKS", "no_such_package:TASKS", "their_tasks:FINE")
     entries = [EntryPoint("theirs", name, registry.ENTRY_POINT_GROUP) for name in names]
     monkeypatch.setattr(registry, "entry_points", lambda group: entries)
-    assert len(task_names()) == 50 + 4 + 1 + 11 + 1
+    assert len(task_names()) == 50 + 4 + 4 + 1 + 11 + 1
     assert get_task("reach").simulator_id == "MetaWorld/Reach-v3"
     theirs, missing = capsys.readouterr().err.splitlines()
     assert "'their_tasks:TASKS'" in theirs

@@ -10,6 +10,7 @@ import tyro
 from rich.table import Table
 
 from expertgen.cli.parsing import CONSOLE, check_writable, listed, new_file, parse
+from expertgen.cli.writing import demos_programs, demos_write
 from expertgen.demos.collect import CollectConfig
 from expertgen.demos.describe import describe
 from expertgen.demos.store import DemoSet
@@ -23,13 +24,15 @@ from expertgen.tasks.spec import TaskSpec
 
 
 def demos_verb(words: list[str]) -> None:
-    """Collect, record, import or show demonstrations, or calibrate who demonstrates."""
+    """Collect, record, write, import or show demonstrations and programs, or calibrate who demonstrates."""
     actions = {
         "collect": _demos_collect,
         "teleop": _demos_teleop,
         "import": _demos_import,
         "show": _demos_show,
         "calibrate": _demos_calibrate,
+        "write": demos_write,
+        "programs": demos_programs,
     }
     if words and words[0] in ("-h", "--help"):
         CONSOLE.print(listed("expertgen demos", actions))
@@ -37,7 +40,8 @@ def demos_verb(words: list[str]) -> None:
         actions[words[0]](words[1:])
     else:
         raise UsageError(
-            "expertgen demos takes one of: collect TASK, teleop TASK, import TASK FILE, show FILE, calibrate"
+            "expertgen demos takes one of: collect TASK, teleop TASK, write TASK, programs, import TASK FILE, "
+            "show FILE, calibrate"
         )
 
 
@@ -50,10 +54,11 @@ def _demos_collect(words: list[str]) -> None:
         """Task id."""
         out: Path | None = None
         """File to write; by default demos/TASK.h5."""
-        program: Path | None = None
-        """Demonstration program to run instead of the task's scripted demonstrator."""
+        program: tuple[Path, ...] | None = None
+        """Demonstration programs to run instead of the task's scripted demonstrator: files, or names of shipped ones.
+        Several share the episodes."""
         sandbox: bool = True
-        """Run that program in a sandbox; without, it has your own rights."""
+        """Run them in a sandbox; without, they have your own rights."""
         seed: int = 0
         """Seed of everything random."""
         settings: Annotated[CollectConfig, tyro.conf.arg(name="")] = field(default_factory=CollectConfig)

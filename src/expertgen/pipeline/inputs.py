@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from expertgen.demos.collect import collect
 from expertgen.demos.importers import import_npz, import_robomimic
+from expertgen.demos.library import program_file
 from expertgen.demos.program import MakeProgram, ProgramBatch, load_program
 from expertgen.demos.sandbox.programs import SandboxedPrograms
 from expertgen.demos.scripted import find_script, imperfect_demonstrator, source_name
@@ -21,38 +23,71 @@ from expertgen.prior.prior import DiffusionPrior
 from expertgen.prior.probe import probe
 from expertgen.runs.machine import available_cores
 from expertgen.runs.progress import StageProgress
-from expertgen.runs.seeding import torch_generator
+from expertgen.runs.seeding import derive_seed, torch_generator
 from expertgen.steering.expert import Expert
+from expertgen.tasks.episodes import cohort
 from expertgen.tasks.registry import make_env
 from expertgen.tasks.spec import TaskSpec
 
 
 def collect_demos(task: TaskSpec, config: RunConfig) -> Generator[StageProgress, None, DemoSet]:
-    """Collects demonstrations: by the given program, or by the task's scripted demonstrator with its imperfections."""
-    demos = config.demos
-    num_envs = min(demos.num_envs, demos.episodes)
-    with (
-        demonstrator(task, config) as (program, source),
-        closing(make_env(task, num_envs, threads=available_cores())) as env,
-    ):
-        return (yield from collect(env, program, demos.episodes, config.seed, source, demos.keep))
+    """Collects demonstrations: by the given programs, or by the task's scripted demonstrator with its imperfections.
+
+    Several programs share the episodes, one after the other. The first one plays the episodes that it would play alone.
+    """
+    demos, parts = config.demos, []
+    programs = config.program or (None,)
+    for number, episodes in enumerate(cohort(demos.episodes, len(programs)).tolist()):
+        seed = derive_seed(config.seed, "program", number) if number else config.seed
+        num_envs = min(demos.num_envs, episodes)
+        with (
+            demonstrator(task, config, programs[number]) as (program, source),
+            closing(make_env(task, num_envs, threads=available_cores())) as env,
+        ):
+            parts.append((yield from collect(env, program, episodes, seed, source, demos.keep)))
+    whole = parts[0]
+    return replace(
+        whole,
+        demos=tuple(demo for part in parts for demo in part.demos),
+        notes=tuple(note for part in parts for note in part.notes),
+    )
 
 
 @contextmanager
-def demonstrator(task: TaskSpec, config: RunConfig) -> Iterator[tuple[MakeProgram | ProgramBatch, str]]:
+def demonstrator(
+    task: TaskSpec, config: RunConfig, program: Path | None
+) -> Iterator[tuple[MakeProgram | ProgramBatch, str]]:
     """Who demonstrates, ready to, and what stands as the source in the file.
+
+    Args:
+        task: what is demonstrated.
+        config: imperfections of scripted demonstrators, and whether programs run in the sandbox.
+        program: a file or the name of a shipped program; None for the task's scripted demonstrator.
 
     Raises:
         UsageError: if the program is none, or cannot be confined here, or the task has no scripted demonstrator.
     """
-    if config.program is None:
+    if program is None:
         imperfections = config.demos.imperfections
         yield imperfect_demonstrator(task, imperfections), source_name(task, imperfections)
-    elif config.sandbox:
-        with SandboxedPrograms(config.program, task) as programs:
-            yield programs, config.program.name
     else:
-        yield load_program(config.program, task), config.program.name
+        with open_program(path := program_file(program), task, config.sandbox) as programs:
+            yield programs, path.name
+
+
+@contextmanager
+def open_program(path: Path, task: TaskSpec, sandbox: bool) -> Iterator[MakeProgram | ProgramBatch]:
+    """A program, ready to run: in the sandbox, or with the rights of this process.
+
+    Raises:
+        FileError: if the file is missing, or no fitting program.
+        UsageError: if this machine cannot confine it.
+    """
+    if sandbox:
+        with SandboxedPrograms(path, task) as programs:
+            yield programs
+    else:
+        yield load_program(path, task)
 
 
 def read_demos(path: Path, task: TaskSpec, skip_broken: bool = False, clip: bool = True) -> DemoSet:
@@ -85,8 +120,8 @@ def check_inputs(config: RunConfig, task: TaskSpec) -> None:
     priors: dict[str, DiffusionPrior] = {}
     if config.demos_file is not None:
         read_demos(config.demos_file, task)
-    if config.program is not None:
-        with demonstrator(task, config):
+    for program in config.program or ():
+        with demonstrator(task, config, program):
             pass
     if config.prior_file is not None:
         prior = priors[f"prior_file {config.prior_file}"] = DiffusionPrior.load(config.prior_file)

@@ -16,6 +16,7 @@ from expertgen.baselines.learn import Options as BaselineOptions
 from expertgen.baselines.residual import ResidualConfig
 from expertgen.baselines.self_imitation import SelfImitationConfig
 from expertgen.demos.collect import CollectConfig
+from expertgen.demos.library import program_file
 from expertgen.demos.scripted import default_imperfections
 from expertgen.distillation.dagger import DistillConfig
 from expertgen.errors import FileError, UsageError
@@ -63,10 +64,11 @@ class RunConfig:
     """Last stage to do."""
     demos_file: Path | None = None
     """Demonstrations to use (expertgen or robomimic HDF5, npz) instead of collecting them."""
-    program: Path | None = None
-    """Demonstration program to run instead of the task's scripted demonstrator."""
+    program: tuple[Path, ...] | None = None
+    """Demonstration programs to run instead of the task's scripted demonstrator: files, or names of shipped ones.
+    Several share the episodes."""
     sandbox: bool = True
-    """Run that program in a sandbox; without, it has your own rights."""
+    """Run them in a sandbox; without, they have your own rights."""
     prior_file: Path | None = None
     """A trained prior to use instead of training one."""
     expert_file: Path | None = None
@@ -142,7 +144,11 @@ class RunConfig:
             torch.empty(0, device=self.device)
         except (RuntimeError, AssertionError) as error:
             raise UsageError(f"device {self.device!r} cannot be used: {str(error).splitlines()[0]}") from None
-        for name in ("demos_file", "program", "prior_file", "expert_file"):
+        for program in self.program or ():
+            program_file(program)
+        if (count := len(self.program or ())) > self.demos.episodes:
+            raise UsageError(f"demos.episodes ({self.demos.episodes}) is less than one for each of {count} programs")
+        for name in ("demos_file", "prior_file", "expert_file"):
             path = getattr(self, name)
             if path is not None and not path.is_file():
                 raise FileError(f"{name}: {path} does not exist")

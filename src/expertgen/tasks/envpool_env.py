@@ -1,4 +1,4 @@
-"""Tasks in EnvPool: batched C++ simulators (MetaWorld, Adroit, ALOHA, Gym MuJoCo) behind the environment contract."""
+"""Tasks in EnvPool: batched C++ simulators (MetaWorld, Adroit, Fetch, ALOHA, Gym MuJoCo) behind one contract."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ class EnvPoolEnv(TaskEnv):
     - it resets by itself on the step after an end: ended environments are not stepped at all, which is also where the
       speed comes from when episodes end at different times;
     - some action spaces are not [-1, 1] (humanoid, pusher): actions are scaled to them;
-    - one task with a success rule does not tell success: the rule is applied to its observation.
+    - one task with a success rule does not tell success: the rule is applied to its observation;
+    - Fetch shows its goal apart from the rest: it is appended, and what is left of `achieved_goal` is in the rest.
 
     Args:
         task: a task whose `simulator_id` is an EnvPool id.
@@ -57,7 +58,7 @@ class EnvPoolEnv(TaskEnv):
             self._pool = self._make_pool(seed)
         if len(ids):
             observation, info = self._pool.reset(ids.astype(np.int32))
-            self._episodes.begin(info["env_id"], observation[:, self._seen])
+            self._episodes.begin(info["env_id"], _flat(observation)[:, self._seen])
         return self._episodes.reset_result()
 
     def step(self, actions: np.ndarray) -> StepResult:
@@ -66,14 +67,17 @@ class EnvPoolEnv(TaskEnv):
         if len(ids):
             scaled = self._center + self._half_range * self._episodes.actions(actions, ids)
             observation, reward, terminated, _, info = self._pool.step(scaled, ids.astype(np.int32))
-            success = self._success(observation, info)
-            self._episodes.record(info["env_id"], observation[:, self._seen], reward, success, terminated)
+            flat = _flat(observation)
+            success = self._success(flat, info)
+            self._episodes.record(info["env_id"], flat[:, self._seen], reward, success, terminated)
         return self._episodes.step_result()
 
     def _success(self, observation: np.ndarray, info: dict[str, Any]) -> np.ndarray:
+        """Success, bool `[n]`; MetaWorld and Adroit call it one thing and Fetch another, locomotion has none."""
         if self.task.simulator_id in _SUCCESS_RULES:
             return _SUCCESS_RULES[self.task.simulator_id](observation)
-        return np.asarray(info["success"], bool) if "success" in info else np.zeros(len(observation), bool)
+        told = info.get("success", info.get("is_success"))
+        return np.zeros(len(observation), bool) if told is None else np.asarray(told, bool)
 
     def close_extras(self, **kwargs: Any) -> None:
         """Frees the pool."""
@@ -107,3 +111,10 @@ def _pool_options(simulator_id: str) -> dict[str, Any]:
     if simulator_id == bimanual.SIMULATOR_ID:
         return bimanual.pool_options()
     return {"partially_observable": False} if simulator_id.startswith("MetaWorld/") else {}
+
+
+def _flat(observation: np.ndarray | dict[str, np.ndarray]) -> np.ndarray:
+    """Observations `[n, D]`; the goal of tasks that show it apart comes last."""
+    if isinstance(observation, dict):
+        return np.concatenate([observation["observation"], observation["desired_goal"]], axis=1)
+    return observation

@@ -53,6 +53,7 @@ def adroit_tasks() -> list[TaskSpec]:
             39,
             ("ARTx", "ARTy", "ARTz", *_ARM_ROTATION, *_WRIST, *_FINGERS),
             500,
+            _relocate_fields(),
         ),
     ]
 
@@ -138,4 +139,18 @@ def _door_fields() -> tuple[ObservationField, ...]:
         ObservationField("handle_position", 32, 35, "m", "world", "the door handle"),
         ObservationField("palm_to_handle", 35, 38, "m", "world", "palm_position - handle_position"),
         ObservationField("door_is_open", 38, 39, "1", "", "1 if the door is open, else -1"),
+    )
+
+
+def _relocate_fields() -> tuple[ObservationField, ...]:
+    joints = (
+        "in the order of the action: ARTx, ARTy, ARTz move the arm [m], ARRx, ARRy, ARRz turn it, WRJ1 and WRJ0 are "
+        "the wrist; FF, MF, RF, LF are the fingers from index to little, J3 sideways, J2 to J0 flexion from knuckle to "
+        "tip (LFJ4 folds the palm); TH is the thumb, J4 turns it, J3 to J0 from its root to its tip"
+    )
+    return (
+        ObservationField("hand_joints", 0, 30, "m, rad", "joint", joints),
+        ObservationField("palm_from_ball", 30, 33, "m", "world", "centre of the palm - centre of the ball"),
+        ObservationField("palm_from_target", 33, 36, "m", "world", "centre of the palm - target"),
+        ObservationField("ball_from_target", 36, 39, "m", "world", "centre of the ball - target"),
     )

@@ -16,6 +16,7 @@ from expertgen.tasks.bimanual import bimanual_tasks
 from expertgen.tasks.environment import TaskEnv
 from expertgen.tasks.envpool_env import EnvPoolEnv
 from expertgen.tasks.envpool_specs import adroit_tasks, locomotion_tasks
+from expertgen.tasks.fetch_specs import fetch_tasks
 from expertgen.tasks.gymnasium_env import GymnasiumEnv
 from expertgen.tasks.metaworld import MetaWorldEnv
 from expertgen.tasks.metaworld_specs import metaworld_tasks
@@ -112,7 +113,8 @@ def _warn_of_other_versions() -> None:
 
 @cache
 def _tasks() -> dict[str, TaskSpec]:
-    found = {task.id: task for task in (*metaworld_tasks(), *adroit_tasks(), *bimanual_tasks(), *locomotion_tasks())}
+    built_in = (*metaworld_tasks(), *adroit_tasks(), *fetch_tasks(), *bimanual_tasks(), *locomotion_tasks())
+    found = {task.id: task for task in built_in}
     for entry_point in entry_points(group=ENTRY_POINT_GROUP):
         try:
             theirs = {task.id: task for task in _as_tasks(entry_point.load())}

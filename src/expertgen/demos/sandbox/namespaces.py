@@ -49,12 +49,12 @@ def enter_namespaces(readable: Sequence[str], scratch: int) -> None:
     null = syscall(_OPEN_TREE, _HERE, b"/dev/null", _CLONE_TREE)
     mount(b"tmpfs", b"/tmp", _MS_NOSUID | _MS_NODEV, b"size=1m,mode=755")
     os.chdir("/tmp")
-    for path, tree in [*trees, ("/dev/null", null)]:
-        _attach(tree, path.lstrip("/"))
-    os.makedirs(SCRATCH.lstrip("/"), exist_ok=True)
+    os.makedirs(SCRATCH.lstrip("/"))
     mount(
         b"tmpfs", SCRATCH[1:].encode(), _MS_NOSUID | _MS_NODEV, f"size={scratch},nr_inodes={_FILES},mode=1777".encode()
     )
+    for path, tree in [*trees, ("/dev/null", null)]:  # after the scratch folder, below which some may lie
+        _attach(tree, path.lstrip("/"))
     syscall(_PIVOT_ROOT[os.uname().machine], b".", b".")
     detach(b".")
     os.chdir("/")

@@ -1,0 +1,1 @@
+"""Demonstration programs by large language models: what they are asked, how they are reached, and what is kept."""
