@@ -24,6 +24,7 @@ EXTRAS = {
     "vision": ("metaworld", "scripted demonstrators, cameras, students, films"),
     "report": ("matplotlib", "report.html"),
     "tensorboard": ("tensorboard", "--tensorboard"),
+    "lerobot": ("pyarrow", "datasets of LeRobot"),
 }
 """Extra → a module that it brings, and what it adds."""
 

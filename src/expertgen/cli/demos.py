@@ -1,4 +1,4 @@
-"""Verbs of demonstrations: collect, import, show."""
+"""Verbs of demonstrations: collect, import and export, show, calibrate; `mixing` has those that mix them."""
 
 from __future__ import annotations
 
@@ -9,25 +9,28 @@ from typing import Annotated
 import tyro
 from rich.table import Table
 
-from expertgen.cli.parsing import CONSOLE, listed, new_file, parse
+from expertgen.cli.mixing import MIXING, known_task, show_demos
+from expertgen.cli.parsing import CONSOLE, listed, new_file, new_folder, parse
 from expertgen.demos.collect import CollectConfig
-from expertgen.demos.describe import describe
-from expertgen.demos.store import DemoSet
+from expertgen.demos.exchange import export_demos, find_format, import_demos
+from expertgen.demos.mix import with_origins
+from expertgen.demos.store import DemoSet, is_demoset
 from expertgen.errors import UsageError
-from expertgen.pipeline.inputs import collect_demos, read_demos
+from expertgen.pipeline.inputs import collect_demos
 from expertgen.pipeline.settings import RunConfig, default_settings
 from expertgen.runs.progress import follow
 from expertgen.tasks.metaworld_specs import metaworld_tasks
-from expertgen.tasks.registry import get_task, task_names
-from expertgen.tasks.spec import TaskSpec
+from expertgen.tasks.registry import get_task
 
 
 def demos_verb(words: list[str]) -> None:
-    """Collect, import or show demonstrations, or calibrate who demonstrates."""
+    """Collect, import, show, compare and mix demonstrations, or calibrate who demonstrates."""
     actions = {
         "collect": _demos_collect,
         "import": _demos_import,
+        "export": _demos_export,
         "show": _demos_show,
+        **MIXING,
         "calibrate": _demos_calibrate,
     }
     if words and words[0] in ("-h", "--help"):
@@ -35,7 +38,10 @@ def demos_verb(words: list[str]) -> None:
     elif words and words[0] in actions:
         actions[words[0]](words[1:])
     else:
-        raise UsageError("expertgen demos takes one of: collect TASK, import TASK FILE, show FILE, calibrate")
+        raise UsageError(
+            "expertgen demos takes one of: collect TASK, import TASK FILE, export FILE, show FILE, "
+            f"{', '.join(MIXING)}, calibrate"
+        )
 
 
 def _demos_collect(words: list[str]) -> None:
@@ -62,20 +68,28 @@ def _demos_collect(words: list[str]) -> None:
     path = new_file(options.out or Path("demos") / f"{task.id}.h5")
     config = RunConfig(options.task, seed=options.seed, program=options.program, demos=options.settings)
     follow(collect_demos(task, config), CONSOLE).save(path)
-    _show(path, DemoSet.load(path), task)
+    show_demos(path, DemoSet.load(path), task)
 
 
 def _demos_import(words: list[str]) -> None:
-    """Bring demonstrations of another format (npz, robomimic HDF5) into our own."""
+    """Bring demonstrations of another format (npz, robomimic, Minari, LeRobot) into our own."""
 
     @dataclass(frozen=True)
     class Import:
         task: Annotated[str, tyro.conf.Positional]
         """Task id."""
         file: Annotated[Path, tyro.conf.Positional]
-        """Demonstrations: npz, or robomimic HDF5."""
+        """Demonstrations: npz, robomimic HDF5, or the folder of a dataset of Minari or LeRobot."""
         out: Path | None = None
         """File to write; by default demos/TASK.h5."""
+        format: str | None = None
+        """npz, robomimic, minari or lerobot; by default what the file looks like."""
+        names: tuple[str, ...] = ()
+        """FIELD=NAME for each field that has another name in the file."""
+        source: str = ""
+        """Who demonstrated, where the file does not say; by default its name."""
+        pad: bool = False
+        """Fill fields that the file does not have with 0 instead of refusing it."""
         skip_broken: bool = False
         """Leave broken episodes out instead of refusing the file."""
         clip: bool = True
@@ -84,9 +98,51 @@ def _demos_import(words: list[str]) -> None:
     options = parse(Import, words, "demos import")
     task = get_task(options.task)
     path = new_file(options.out or Path("demos") / f"{task.id}.h5")
-    demos = read_demos(options.file, task, options.skip_broken, options.clip)
+    pairs = [word.partition("=") for word in options.names]
+    if any(not (field and name) for field, _, name in pairs):
+        raise UsageError(f"--names takes FIELD=NAME, not {' '.join(options.names)}")
+    if not options.format and is_demoset(options.file):
+        demos = DemoSet.load(options.file, options.skip_broken)
+        demos.check(task)
+    else:
+        demos = import_demos(
+            options.file,
+            task,
+            options.source,
+            format=options.format,
+            names={field: name for field, _, name in pairs},
+            pad=options.pad,
+            clip=options.clip,
+            skip_broken=options.skip_broken,
+        )
     demos.save(path)
-    _show(path, demos, task)
+    show_demos(path, demos, task)
+
+
+def _demos_export(words: list[str]) -> None:
+    """Write demonstrations in another format (npz, robomimic, Minari, LeRobot)."""
+
+    @dataclass(frozen=True)
+    class Export:
+        file: Annotated[Path, tyro.conf.Positional]
+        """Demonstrations, as expertgen wrote them."""
+        format: str
+        """npz, robomimic, minari or lerobot."""
+        out: Path | None = None
+        """File or folder to write; by default beside the demonstrations, named after the format."""
+        task: str | None = None
+        """Their task, where it is not one of `expertgen tasks`, e.g. my_tasks:PUSH."""
+
+    options = parse(Export, words, "demos export")
+    suffix = find_format(options.format).suffix
+    default = options.file.with_name(f"{options.file.stem}-{options.format}{suffix}")
+    path = (new_file if suffix else new_folder)(options.out or default)
+    demos = with_origins(DemoSet.load(options.file), options.file.name)
+    task = known_task(demos, options.task)
+    if task is None:
+        raise UsageError(f"{demos.task!r} is not one of `expertgen tasks`: give --task, e.g. my_tasks:PUSH")
+    export_demos(demos, task, path, options.format)
+    CONSOLE.print(f"{options.format:<8} {path}  ({len(demos)} episodes, {demos.steps:,} control steps)")
 
 
 def _demos_show(words: list[str]) -> None:
@@ -103,10 +159,7 @@ def _demos_show(words: list[str]) -> None:
 
     options = parse(Show, words, "demos show")
     demos = DemoSet.load(options.file, options.skip_broken)
-    if options.task:
-        demos.check(get_task(options.task))
-    name = options.task or (demos.task if demos.task in task_names() else None)
-    _show(options.file, demos, get_task(name) if name else None)
+    show_demos(options.file, demos, known_task(demos, options.task))
 
 
 def _demos_calibrate(words: list[str]) -> None:
@@ -140,8 +193,3 @@ def _demos_calibrate(words: list[str]) -> None:
         table.add_row(name, f"{one.strength:.3g}", f"{one.demos:.1%}", f"{one.prior:.1%}", interval, one.verdict)
     CONSOLE.print(table)
     CONSOLE.print(f"file     {options.out}")
-
-
-def _show(path: Path, demos: DemoSet, task: TaskSpec | None) -> None:
-    CONSOLE.print(describe(demos, task))
-    CONSOLE.print(f"file     {path}")
