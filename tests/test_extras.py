@@ -8,7 +8,7 @@ import sys
 CORE = """
 import json, sys
 
-for name in ("mujoco", "metaworld", "imageio", "imageio_ffmpeg", "jinja2", "tensorboard"):
+for name in ("mujoco", "metaworld", "imageio", "imageio_ffmpeg", "jinja2", "tensorboard", "pyarrow"):
     sys.modules[name] = None  # importing it raises an ImportError
 
 from expertgen.cli import main
@@ -35,6 +35,7 @@ def test_without_extras(tmp_path):
         ["demos", "collect", "reach", "--out", "scripted.h5"],
         ["run", "reach", *own],
         ["distill", "reach", *own],
+        ["demos", "export", "demos/reach.h5", "--format", "lerobot"],
     ]
     done = subprocess.run(
         [sys.executable, "-c", CORE, json.dumps(commands)],
@@ -45,8 +46,9 @@ def test_without_extras(tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == "[0, 0, 0, 2, 2, 2]"
+    assert done.stdout.splitlines()[-1] == "[0, 0, 0, 2, 2, 2, 2]"
     errors = done.stderr.splitlines()
-    assert len(errors) == 3
-    assert all(NAMED in line for line in errors)
+    assert len(errors) == 4
+    assert all(NAMED in line for line in errors[:3])
+    assert "datasets of LeRobot need pyarrow: pip install 'expertgen[lerobot]'" in errors[3]
     assert {path.name for path in tmp_path.iterdir()} == {"program.py", "demos"}

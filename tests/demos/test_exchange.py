@@ -216,7 +216,10 @@ def test_human_demonstrations_of_a_dexterous_hand(tmp_path):
     demos.check(task)
     assert len(demos) == demos.successes == 25
     assert sum(len(d.actions) for d in demos.demos) == 6729
-    assert demos.notes == ("clipped 10,595 of 188,412 action values to [-1, 1]; the largest was 1.37",)
+    assert demos.notes == (
+        "dropped array 'init_door_body_pos', array 'init_qpos', array 'init_qvel'",
+        "clipped 10,595 of 188,412 action values to [-1, 1]; the largest was 1.37",
+    )
     demos.save(tmp_path / "door.hdf5")
     read = DemoSet.load(tmp_path / "door.hdf5")
     np.testing.assert_array_equal(read.demos[24].observations, demos.demos[24].observations)

@@ -7,6 +7,7 @@ stored cannot fill are refused.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,7 +29,7 @@ DEFLATE_LIMIT = 1032
 SMALL = 1 << 24
 """Bytes that are never too many, whatever is stored."""
 
-_LINKS = {h5py.ExternalLink: "another file", h5py.SoftLink: "another place"}
+_LINKS = {h5py.h5l.TYPE_EXTERNAL: "another file", h5py.h5l.TYPE_SOFT: "another place"}
 
 
 class DefectError(FileError):
@@ -62,12 +63,12 @@ def child(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset | None:
     place: Any = group
     try:
         for part in name.split("/"):
-            link = place.get(part, getlink=True) if isinstance(place, h5py.Group) else None
-            if link is None:
+            key = part.encode()
+            if not (isinstance(place, h5py.Group) and place.id.links.exists(key)):
                 return None
-            if not isinstance(link, h5py.HardLink):
-                where = _LINKS.get(type(link), "elsewhere")
-                raise DefectError(f"{name} is a link to {where}; put the data themselves there")
+            kind = place.id.links.get_info(key).type
+            if kind != h5py.h5l.TYPE_HARD:
+                raise DefectError(f"{name} is a link to {_LINKS.get(kind, 'elsewhere')}; put the data themselves there")
             place = place[part]
     except (OSError, RuntimeError, LookupError, TypeError, ValueError):
         raise DefectError(f"{name} is damaged") from None
@@ -176,19 +177,22 @@ def array_shapes(group: h5py.Group, depth: int = 3) -> dict[str, tuple[int, ...]
 
 
 def _check_dataset(name: str, dataset: h5py.Dataset) -> None:
-    creation = dataset.id.get_create_plist()
-    if dataset.external or dataset.is_virtual:
+    creation, dtype, shape = dataset.id.get_create_plist(), dataset.dtype, dataset.shape
+    layout = creation.get_layout()
+    if layout == h5py.h5d.VIRTUAL or (layout == h5py.h5d.CONTIGUOUS and creation.get_external_count()):
         raise DefectError(f"{name} keeps its data in other files; put the data themselves there")
-    if dataset.dtype.kind not in "fiub":
+    if dtype.kind not in "fiub":
         raise DefectError(f"{name} does not hold numbers")
-    if not dataset.shape:
+    if not shape:
         raise DefectError(f"{name} is not an array, but a single value")
     for i in range(creation.get_nfilters()):
         code = creation.get_filter(i)[0]
         if code not in BUILT_IN_FILTERS:
             raise DefectError(f"{name} is packed by filter {code}, which is not HDF5's own; pack it with gzip")
-    declared, stored = dataset.size * dataset.dtype.itemsize, dataset.id.get_storage_size()
-    if declared > max(SMALL, DEFLATE_LIMIT * stored):
-        raise DefectError(f"{name} declares shape {list(dataset.shape)}, but only {stored:,} bytes are stored")
-    if dataset.chunks and np.prod(dataset.chunks, dtype=float) * dataset.dtype.itemsize > max(SMALL, declared):
-        raise DefectError(f"{name} declares chunks of shape {list(dataset.chunks)}, larger than itself")
+    declared = math.prod(shape) * dtype.itemsize
+    if declared > SMALL and declared > DEFLATE_LIMIT * (stored := dataset.id.get_storage_size()):
+        raise DefectError(f"{name} declares shape {list(shape)}, but only {stored:,} bytes are stored")
+    if layout == h5py.h5d.CHUNKED:
+        chunk = creation.get_chunk()
+        if math.prod(chunk) * dtype.itemsize > max(SMALL, declared):
+            raise DefectError(f"{name} declares chunks of shape {list(chunk)}, larger than itself")
