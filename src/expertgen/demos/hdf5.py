@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import h5py
 import numpy as np
+from h5py import h5l
 
 from expertgen.errors import FileError
 
@@ -29,7 +30,7 @@ DEFLATE_LIMIT = 1032
 SMALL = 1 << 24
 """Bytes that are never too many, whatever is stored."""
 
-_LINKS = {h5py.h5l.TYPE_EXTERNAL: "another file", h5py.h5l.TYPE_SOFT: "another place"}
+_LINKS = {h5l.TYPE_EXTERNAL: "another file", h5l.TYPE_SOFT: "another place"}
 
 
 class DefectError(FileError):
@@ -67,7 +68,7 @@ def child(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset | None:
             if not (isinstance(place, h5py.Group) and place.id.links.exists(key)):
                 return None
             kind = place.id.links.get_info(key).type
-            if kind != h5py.h5l.TYPE_HARD:
+            if kind != h5l.TYPE_HARD:
                 raise DefectError(f"{name} is a link to {_LINKS.get(kind, 'elsewhere')}; put the data themselves there")
             place = place[part]
     except (OSError, RuntimeError, LookupError, TypeError, ValueError):

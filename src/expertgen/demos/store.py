@@ -204,7 +204,8 @@ def write_episode(group: h5py.Group, demo: Demo, fields: Fields) -> None:
     arrays |= {"actions": demo.actions, "rewards": demo.rewards}
     for name, array in arrays.items():
         # The checksum turns a flipped bit into a refusal; without one HDF5 would hand it on as data.
-        group.create_dataset(name, data=np.asarray(array, np.float32), fletcher32=True)
+        array = np.asarray(array, np.float32)
+        group.create_dataset(name, data=array, chunks=array.shape, fletcher32=True)
     group["dones"] = np.eye(1, len(demo.actions), len(demo.actions) - 1, dtype=np.int64)[0]
     group.attrs["num_samples"] = len(demo.actions)
     group.attrs["source"] = demo.source

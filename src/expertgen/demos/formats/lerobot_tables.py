@@ -83,7 +83,7 @@ def parquet() -> types.ModuleType:
     try:
         import pyarrow.parquet as pq
     except ImportError as error:
-        raise UsageError(f"datasets of LeRobot need {error.name}: pip install 'expertgen[lerobot]'") from error
+        raise UsageError("datasets of LeRobot need pyarrow: pip install 'expertgen[lerobot]'") from error
     return pq
 
 
