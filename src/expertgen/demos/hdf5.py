@@ -15,7 +15,6 @@ from typing import Any, TypeVar
 
 import h5py
 import numpy as np
-from h5py import h5l
 
 from expertgen.errors import FileError
 
@@ -30,7 +29,9 @@ DEFLATE_LIMIT = 1032
 SMALL = 1 << 24
 """Bytes that are never too many, whatever is stored."""
 
-_LINKS = {h5l.TYPE_EXTERNAL: "another file", h5l.TYPE_SOFT: "another place"}
+_HARD_LINK = 0
+_LINKS = {1: "another place", 64: "another file"}
+"""HDF5's numbers for the kinds of links that are not hard ones, and where they lead."""
 
 
 class DefectError(FileError):
@@ -68,7 +69,7 @@ def child(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset | None:
             if not (isinstance(place, h5py.Group) and place.id.links.exists(key)):
                 return None
             kind = place.id.links.get_info(key).type
-            if kind != h5l.TYPE_HARD:
+            if kind != _HARD_LINK:
                 raise DefectError(f"{name} is a link to {_LINKS.get(kind, 'elsewhere')}; put the data themselves there")
             place = place[part]
     except (OSError, RuntimeError, LookupError, TypeError, ValueError):
