@@ -108,13 +108,19 @@ COLLECT = {
 
 IMPORT = {
     "unknown task": (["peg-insert-sid", "fine.npz"], "did you mean 'peg-insert-side'"),
-    "no file": ([TOY], "Missing from expertgen demos import: PATH Demonstrations: npz, or robomimic HDF5."),
+    "no file": ([TOY], "Missing from expertgen demos import: PATH Demonstrations: npz, robomimic HDF5, or the folder"),
     "missing file": ([TOY, "nowhere.npz"], "nowhere.npz does not exist"),
     "missing HDF5": ([TOY, "nowhere.h5"], "nowhere.h5 does not exist"),
-    "neither": ([TOY, "fine.py"], "fine.py is not an HDF5 file"),
-    "a folder": ([TOY, "."], ". is not a file"),
+    "neither": (
+        [TOY, "fine.py"],
+        "fine.py is of no format that can be imported; these can be: npz, robomimic, minari, lerobot",
+    ),
+    "a folder": ([TOY, "."], ". is of no format that can be imported"),
     "no actions": ([TOY, "no_actions.npz"], "no_actions.npz has no array 'actions'; it has observations, episode_l"),
-    "shape": ([TOY, "wide.npz"], "wide.npz: observations have shape [15, 7], but 'toy-point' needs [15, 4]"),
+    "shape": (
+        [TOY, "wide.npz"],
+        "wide.npz: observation 'observation' has shape [7] at a step, but 'toy-point' needs [4]",
+    ),
     "single action": ([TOY, "single.npz"], "single.npz: actions must be an array, not a single value"),
     "single length": ([TOY, "single_length.npz"], "episode_lengths must be an array, not a single value"),
     "words": ([TOY, "words.npz"], "words.npz: actions do not hold numbers, but <U4"),
@@ -127,6 +133,10 @@ IMPORT = {
     "cut archive": ([TOY, "cut.npz"], "cut.npz is truncated or not a NumPy archive"),
     "cut HDF5": ([TOY, "cut.h5"], "cut.h5 is truncated or damaged"),
     "single value in HDF5": ([TOY, "single.h5"], "single.h5: demo_0: actions is not an array, but a single value"),
+    "unknown format": ([TOY, "fine.npz", "--format", "rlds"], "there is no format 'rlds'; choose one of npz, robom"),
+    "another format": ([TOY, "own.h5", "--format", "minari"], "own.h5 has no group episode_<i>: it is not a dataset"),
+    "name without field": ([TOY, "fine.npz", "--names", "eef_pos"], "--names takes FIELD=NAME, not eef_pos"),
+    "name of no field": ([TOY, "fine.npz", "--names", "point=eef_pos"], "has no observation field 'point'; did you"),
     "another task's": (["assembly", "own.h5"], "these are demonstrations of 'toy-point'"),
     "existing output": ([TOY, "fine.npz", "--out", "own.h5"], "own.h5 exists already; choose another with --out"),
     "a file on the way": ([TOY, "fine.npz", "--out", "fine.py/new.h5"], "cannot write fine.py/new.h5: "),
@@ -142,6 +152,40 @@ TELEOP = {
     "another task's": (["reach", "--out", "own.h5"], "these are demonstrations of 'toy-point'"),
     "not demonstrations": (["reach", "--out", "fine.py"], "fine.py is not an HDF5 file"),
     "a file on the way": (["reach", "--out", "fine.py/new.h5"], "cannot write fine.py/new.h5: "),
+}
+
+
+MIX = {
+    "verb": (
+        ["mix"],
+        "expertgen demos takes one of: collect TASK, teleop TASK, write TASK, programs, import TASK FILE, export",
+    ),
+    "one file": (["merge", "own.h5", "--out", "new.h5"], "demos merge takes at least two files"),
+    "no output": (["merge", "own.h5", "own.h5"], "--out"),
+    "foreign file": (["merge", "own.h5", "fine.npz", "--out", "new.h5"], "fine.npz is not an HDF5 file"),
+    "cut file": (["filter", "cut.h5", "--out", "new.h5"], "cut.h5 is truncated"),
+    "nothing left": (
+        ["filter", "own.h5", "--min-steps", "100", "--out", "new.h5"],
+        "no demonstration of 'toy-point'",
+    ),
+    "nobody": (["filter", "own.h5", "--source", "anna", "--out", "new.h5"], "no demonstration is by 'anna'"),
+    "existing": (["filter", "own.h5", "--out", "own.h5"], "own.h5 exists already"),
+    "one part": (["split", "own.h5", "--out", "a.h5", "a.h5"], "--out names a.h5 twice; give two files"),
+    "share": (["split", "own.h5", "--share", "1", "--out", "a.h5", "b.h5"], "share must be between 0 and 1"),
+    "too many": (["subsample", "own.h5", "--episodes", "4", "--out", "a.h5"], "episodes must be from 1 to 3"),
+    "weight": (["weigh", "own.h5", "--weight", "0", "--out", "a.h5"], "weight must be positive, not 0.0"),
+    "format": (["export", "own.h5", "--format", "rlds"], "there is no format 'rlds'"),
+    "export of a custom task": (["export", "own.h5", "--format", "npz"], "'toy-point' is not one of `expertgen tasks`"),
+    "export over a file": (
+        ["export", "own.h5", "--format", "npz", "--task", TOY, "--out", "fine.npz"],
+        "exists already",
+    ),
+    "export over a folder": (["export", "own.h5", "--format", "minari", "--task", TOY, "--out", "."], "exists already"),
+    "export as another": (
+        ["export", "own.h5", "--format", "npz", "--task", "assembly"],
+        "demonstrations of 'toy-point'",
+    ),
+    "compare with nothing": (["compare", "own.h5", "nowhere.h5"], "nowhere.h5 does not exist"),
 }
 
 
@@ -173,6 +217,63 @@ def test_what_cannot_be_recorded_is_refused(name, folder, capsys):
     pytest.importorskip("metaworld", reason="the extra vision is not installed")
     words, said = TELEOP[name]
     assert_refused(["demos", "teleop", *words], said, folder, capsys)
+
+
+@pytest.mark.parametrize("name", MIX)
+def test_what_cannot_be_mixed_or_exported_is_refused(name, folder, capsys):
+    words, said = MIX[name]
+    assert_refused(["demos", *words], said, folder, capsys)
+
+
+def test_mixing_from_the_command_line(folder, capsys):
+    for words in (
+        ["import", TOY, "fine.npz", "--source", "glove", "--out", "glove.h5"],
+        ["merge", "own.h5", "glove.h5", "--out", "both.h5"],
+        [
+            "filter",
+            "both.h5",
+            "--keep",
+            "successes",
+            "--source",
+            "glove",
+            "test",
+            "--max-steps",
+            "5",
+            "--out",
+            "few.h5",
+        ],
+        ["weigh", "few.h5", "--weight", "3", "--source", "glove", "--out", "heavy.h5"],
+        ["split", "heavy.h5", "--share", "0.5", "--out", "a.h5", "b.h5"],
+        ["subsample", "heavy.h5", "--episodes", "2", "--out", "two.h5"],
+    ):
+        assert main(["demos", *words]) == 0
+    kept = {(d.origin, d.source, d.weight) for d in DemoSet.load(folder / "heavy.h5").demos}
+    assert kept == {
+        ("own.h5: demo_0", "test", 1.0),
+        ("fine.npz: episode 0", "glove", 3.0),
+        ("fine.npz: episode 1", "glove", 3.0),
+    }
+    parts = [DemoSet.load(folder / name) for name in ("a.h5", "b.h5")]
+    assert {(d.origin, d.source, d.weight) for part in parts for d in part.demos} == kept
+    assert len(DemoSet.load(folder / "two.h5")) == 2
+    capsys.readouterr()
+    assert main(["demos", "compare", "own.h5", "glove.h5"]) == 0
+    assert "starts covered by the other" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("format", ["npz", "robomimic", "minari", "lerobot"])
+def test_a_format_and_back_from_the_command_line(format, folder):
+    if format == "lerobot":
+        pytest.importorskip("pyarrow", reason="the extra 'lerobot' is not installed")
+    assert main(["demos", "export", "own.h5", "--format", format, "--task", TOY, "--out", "there"]) == 0
+    if format == "npz":
+        os.rename("there", "there.npz")
+    path = "there.npz" if format == "npz" else "there"
+    assert main(["demos", "import", TOY, path, "--out", "back.h5"]) == 0
+    back, own = DemoSet.load(folder / "back.h5"), DemoSet.load(folder / "own.h5")
+    assert [d.origin for d in back.demos] == [f"own.h5: demo_{i}" for i in range(3)]
+    for a, b in zip(back.demos, own.demos, strict=True):
+        np.testing.assert_array_equal(a.observations, b.observations)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

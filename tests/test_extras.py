@@ -8,7 +8,7 @@ import sys
 CORE = """
 import json, sys
 
-for name in ("mujoco", "metaworld", "imageio", "imageio_ffmpeg", "jinja2", "tensorboard", "websockets"):
+for name in ("mujoco", "metaworld", "imageio", "imageio_ffmpeg", "jinja2", "tensorboard", "websockets", "pyarrow"):
     sys.modules[name] = None  # importing it raises an ImportError
 
 from expertgen.cli import main
@@ -36,6 +36,7 @@ def test_without_extras(tmp_path):
         ["run", "reach", *own],
         ["distill", "reach", *own],
         ["demos", "teleop", "reach"],
+        ["demos", "export", "demos/reach.h5", "--format", "lerobot"],
     ]
     done = subprocess.run(
         [sys.executable, "-c", CORE, json.dumps(commands)],
@@ -48,7 +49,8 @@ def test_without_extras(tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "[0, 0, 0, 2, 2, 2, 2]"
     errors = done.stderr.splitlines()
-    assert len(errors) == 4
+    assert len(errors) == 5
     assert all(NAMED in line for line in errors[:3])
     assert "pip install 'expertgen[serve,vision]'" in errors[3]
+    assert "datasets of LeRobot need pyarrow: pip install 'expertgen[lerobot]'" in errors[4]
     assert {path.name for path in tmp_path.iterdir()} == {"program.py", "demos"}

@@ -27,6 +27,7 @@ EXTRAS = {
     "serve": ("websockets", "teleoperation"),
     "tensorboard": ("tensorboard", "--tensorboard"),
     "llm": ("openai", "demos write: programs by a language model"),
+    "lerobot": ("pyarrow", "datasets of LeRobot"),
 }
 """Extra → a module that it brings, and what it adds."""
 

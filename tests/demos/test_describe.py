@@ -58,6 +58,17 @@ def test_demonstrations_longer_than_the_time_limit_are_a_warning():
     assert warning.startswith("1 demonstrations are longer than the task's time limit of 3 control steps")
 
 
+def test_origins_and_weights_are_shown_where_there_are_any():
+    demos = hand_made()
+    assert "origin" not in printed(describe(demos))
+    first, second = demos.demos
+    mixed = replace(demos, demos=(replace(first, origin="glove: left.npz: episode 3", weight=2.5), second))
+    d = describe(mixed)
+    assert (d.origins, d.weights) == ({"glove: left.npz": 1}, {2.5: 1, 1.0: 1})
+    assert "glove: left.npz (1)" in printed(d)
+    assert "2.5 (1), 1 (1)" in printed(d)
+
+
 def test_table_shows_all_of_it():
     text = printed(describe(hand_made(), point_task()))
     for part in (

@@ -11,10 +11,11 @@ from expertgen.demos.store import Demo, DemoSet
 from expertgen.errors import FileError, TrainingError
 from expertgen.prior import training
 from expertgen.prior.prior import DiffusionPrior, PriorConfig
-from expertgen.prior.training import learning_rate, train_prior, windows
+from expertgen.prior.training import WindowSampler, learning_rate, train_prior, windows
 from expertgen.runs.checkpoint import load_checkpoint
 from expertgen.runs.metrics import read_metrics
 from expertgen.runs.progress import drain
+from expertgen.runs.seeding import torch_generator
 from tests.killing import finish, finish_killed
 from tests.toys import point_demos
 
@@ -43,6 +44,21 @@ def test_windows_by_hand():
     expected = [[0.1, 0.2, 0.3], [0.2, 0.3, 0.3], [0.3, 0.3, 0.3], [-0.5, -0.5, -0.5]]
     np.testing.assert_array_equal(chunks.squeeze(2).numpy(), np.array(expected, np.float32))
     assert observations.dtype == chunks.dtype == torch.float32
+
+
+def test_windows_are_drawn_in_proportion_to_the_weights():
+    demos = demo_set(demo([[0.0]] * 3), replace(demo([[0.0]]), weight=6.0), replace(demo([[0.0]] * 2), weight=0.5))
+    drawn = WindowSampler(demos)(100_000, torch_generator(0))
+    share = torch.bincount(drawn, minlength=6) / 100_000
+    np.testing.assert_allclose(share, np.array([1, 1, 1, 6, 0.5, 0.5]) / 10, atol=0.005)
+
+
+def test_equal_weights_draw_the_same_windows_as_none():
+    demos = [demo([[0.0]] * 3), demo([[0.0]])]
+    twice = [replace(one, weight=2.0) for one in demos]
+    one, two = (WindowSampler(demo_set(*chosen))(1000, torch_generator(0)) for chosen in (demos, twice))
+    assert torch.equal(one, two)
+    assert torch.equal(one, torch.randint(4, (1000,), generator=torch_generator(0)))
 
 
 def test_learning_rate_falls_from_its_peak_to_zero_over_the_whole_run():

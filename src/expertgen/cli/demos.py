@@ -1,4 +1,4 @@
-"""Verbs of demonstrations: collect, teleop, import, show, calibrate."""
+"""Verbs of demonstrations: collect, teleop, import and export, show, calibrate; `mixing` and `writing` have others."""
 
 from __future__ import annotations
 
@@ -9,27 +9,30 @@ from typing import Annotated, Literal
 import tyro
 from rich.table import Table
 
-from expertgen.cli.parsing import CONSOLE, check_writable, listed, new_file, parse
+from expertgen.cli.mixing import MIXING, known_task, show_demos
+from expertgen.cli.parsing import CONSOLE, check_writable, listed, new_file, new_folder, parse
 from expertgen.cli.writing import demos_programs, demos_write
 from expertgen.demos.collect import CollectConfig
-from expertgen.demos.describe import describe
-from expertgen.demos.store import DemoSet
+from expertgen.demos.exchange import export_demos, find_format, import_demos
+from expertgen.demos.mix import with_origins
+from expertgen.demos.store import DemoSet, is_demoset
 from expertgen.errors import UsageError
-from expertgen.pipeline.inputs import collect_demos, read_demos
+from expertgen.pipeline.inputs import collect_demos
 from expertgen.pipeline.settings import RunConfig, default_settings
 from expertgen.runs.progress import follow
 from expertgen.tasks.metaworld_specs import metaworld_tasks
-from expertgen.tasks.registry import get_task, task_names
-from expertgen.tasks.spec import TaskSpec
+from expertgen.tasks.registry import get_task
 
 
 def demos_verb(words: list[str]) -> None:
-    """Collect, record, write, import or show demonstrations and programs, or calibrate who demonstrates."""
+    """Collect, record, import, show, compare and mix demonstrations; write programs, or calibrate who demonstrates."""
     actions = {
         "collect": _demos_collect,
         "teleop": _demos_teleop,
         "import": _demos_import,
+        "export": _demos_export,
         "show": _demos_show,
+        **MIXING,
         "calibrate": _demos_calibrate,
         "write": demos_write,
         "programs": demos_programs,
@@ -41,7 +44,7 @@ def demos_verb(words: list[str]) -> None:
     else:
         raise UsageError(
             "expertgen demos takes one of: collect TASK, teleop TASK, write TASK, programs, import TASK FILE, "
-            "show FILE, calibrate"
+            f"export FILE, show FILE, {', '.join(MIXING)}, calibrate"
         )
 
 
@@ -74,7 +77,7 @@ def _demos_collect(words: list[str]) -> None:
         options.task, seed=options.seed, program=options.program, sandbox=options.sandbox, demos=options.settings
     )
     follow(collect_demos(task, config), CONSOLE).save(path)
-    _show(path, DemoSet.load(path), task)
+    show_demos(path, DemoSet.load(path), task)
 
 
 def _demos_teleop(words: list[str]) -> None:
@@ -118,20 +121,28 @@ def _demos_teleop(words: list[str]) -> None:
 
     recorder = teleoperate(task, path, config, started, options.source, options.seed, options.horizon)
     if recorder.kept:
-        _show(path, DemoSet.load(path), task)
+        show_demos(path, DemoSet.load(path), task)
 
 
 def _demos_import(words: list[str]) -> None:
-    """Bring demonstrations of another format (npz, robomimic HDF5) into our own."""
+    """Bring demonstrations of another format (npz, robomimic, Minari, LeRobot) into our own."""
 
     @dataclass(frozen=True)
     class Import:
         task: Annotated[str, tyro.conf.Positional]
         """Task id."""
         file: Annotated[Path, tyro.conf.Positional]
-        """Demonstrations: npz, or robomimic HDF5."""
+        """Demonstrations: npz, robomimic HDF5, or the folder of a dataset of Minari or LeRobot."""
         out: Path | None = None
         """File to write; by default demos/TASK.h5."""
+        format: str | None = None
+        """npz, robomimic, minari or lerobot; by default what the file looks like."""
+        names: tuple[str, ...] = ()
+        """FIELD=NAME for each field that has another name in the file."""
+        source: str = ""
+        """Who demonstrated, where the file does not say; by default its name."""
+        pad: bool = False
+        """Fill fields that the file does not have with 0 instead of refusing it."""
         skip_broken: bool = False
         """Leave broken episodes out instead of refusing the file."""
         clip: bool = True
@@ -140,9 +151,51 @@ def _demos_import(words: list[str]) -> None:
     options = parse(Import, words, "demos import")
     task = get_task(options.task)
     path = new_file(options.out or Path("demos") / f"{task.id}.h5")
-    demos = read_demos(options.file, task, options.skip_broken, options.clip)
+    pairs = [word.partition("=") for word in options.names]
+    if any(not (field and name) for field, _, name in pairs):
+        raise UsageError(f"--names takes FIELD=NAME, not {' '.join(options.names)}")
+    if not options.format and is_demoset(options.file):
+        demos = DemoSet.load(options.file, options.skip_broken)
+        demos.check(task)
+    else:
+        demos = import_demos(
+            options.file,
+            task,
+            options.source,
+            format=options.format,
+            names={field: name for field, _, name in pairs},
+            pad=options.pad,
+            clip=options.clip,
+            skip_broken=options.skip_broken,
+        )
     demos.save(path)
-    _show(path, demos, task)
+    show_demos(path, demos, task)
+
+
+def _demos_export(words: list[str]) -> None:
+    """Write demonstrations in another format (npz, robomimic, Minari, LeRobot)."""
+
+    @dataclass(frozen=True)
+    class Export:
+        file: Annotated[Path, tyro.conf.Positional]
+        """Demonstrations, as expertgen wrote them."""
+        format: str
+        """npz, robomimic, minari or lerobot."""
+        out: Path | None = None
+        """File or folder to write; by default beside the demonstrations, named after the format."""
+        task: str | None = None
+        """Their task, where it is not one of `expertgen tasks`, e.g. my_tasks:PUSH."""
+
+    options = parse(Export, words, "demos export")
+    suffix = find_format(options.format).suffix
+    default = options.file.with_name(f"{options.file.stem}-{options.format}{suffix}")
+    path = (new_file if suffix else new_folder)(options.out or default)
+    demos = with_origins(DemoSet.load(options.file), options.file.name)
+    task = known_task(demos, options.task)
+    if task is None:
+        raise UsageError(f"{demos.task!r} is not one of `expertgen tasks`: give --task, e.g. my_tasks:PUSH")
+    export_demos(demos, task, path, options.format)
+    CONSOLE.print(f"{options.format:<8} {path}  ({len(demos)} episodes, {demos.steps:,} control steps)")
 
 
 def _demos_show(words: list[str]) -> None:
@@ -159,10 +212,7 @@ def _demos_show(words: list[str]) -> None:
 
     options = parse(Show, words, "demos show")
     demos = DemoSet.load(options.file, options.skip_broken)
-    if options.task:
-        demos.check(get_task(options.task))
-    name = options.task or (demos.task if demos.task in task_names() else None)
-    _show(options.file, demos, get_task(name) if name else None)
+    show_demos(options.file, demos, known_task(demos, options.task))
 
 
 def _demos_calibrate(words: list[str]) -> None:
@@ -196,8 +246,3 @@ def _demos_calibrate(words: list[str]) -> None:
         table.add_row(name, f"{one.strength:.3g}", f"{one.demos:.1%}", f"{one.prior:.1%}", interval, one.verdict)
     CONSOLE.print(table)
     CONSOLE.print(f"file     {options.out}")
-
-
-def _show(path: Path, demos: DemoSet, task: TaskSpec | None) -> None:
-    CONSOLE.print(describe(demos, task))
-    CONSOLE.print(f"file     {path}")

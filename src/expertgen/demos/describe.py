@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,6 +51,8 @@ class Description:
         lengths: shortest, median and longest [control steps].
         success_lengths: the same of those that succeed, or None.
         sources: source → number of demonstrations.
+        origins: file in which demonstrations came → number of them; those that were recorded here are not counted.
+        weights: weight in the prior's training → number of demonstrations.
         seeds: seeds of the collections, ascending.
         ranges: one row per field, the last one for the actions.
         notes: what reading or importing left out or changed.
@@ -63,6 +66,8 @@ class Description:
     lengths: tuple[int, float, int]
     success_lengths: tuple[int, float, int] | None
     sources: dict[str, int]
+    origins: dict[str, int]
+    weights: dict[float, int]
     seeds: tuple[int, ...]
     ranges: tuple[FieldRange, ...]
     notes: tuple[str, ...]
@@ -78,7 +83,11 @@ class Description:
         facts.add_row("length", _span(self.lengths))
         if self.success_lengths:
             facts.add_row("length of successes", _span(self.success_lengths))
-        facts.add_row("source", ", ".join(f"{source} ({count})" for source, count in self.sources.items()))
+        facts.add_row("source", _counts(self.sources))
+        if self.origins:
+            facts.add_row("origin", _counts(self.origins))
+        if set(self.weights) != {1.0}:
+            facts.add_row("weight", _counts({f"{weight:g}": count for weight, count in self.weights.items()}))
         facts.add_row("seed", _listed(self.seeds))
         values = Table("field", "columns", "unit", "min", "max", "deviation", "constant columns")
         for row in self.ranges:
@@ -109,6 +118,8 @@ def describe(demos: DemoSet, task: TaskSpec | None = None) -> Description:
         lengths=_three(lengths),
         success_lengths=_three(lengths[success]) if success.any() else None,
         sources=dict(Counter(demo.source for demo in demos.demos)),
+        origins=dict(Counter(demo.origin.rpartition(": ")[0] for demo in demos.demos if demo.origin)),
+        weights=dict(Counter(demo.weight for demo in demos.demos)),
         seeds=tuple(sorted({demo.seed for demo in demos.demos})),
         ranges=tuple(ranges),
         notes=demos.notes,
@@ -146,6 +157,10 @@ def _range(name: str, unit: str, values: np.ndarray) -> FieldRange:
 def _listed(seeds: tuple[int, ...]) -> str:
     """All of a few seeds; of many, which are one for each episode of a person, the ends."""
     return ", ".join(map(str, seeds)) if len(seeds) <= 8 else f"{len(seeds)} from {seeds[0]} to {seeds[-1]}"
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} ({count})" for name, count in counts.items())
 
 
 def _three(lengths: np.ndarray) -> tuple[int, float, int]:

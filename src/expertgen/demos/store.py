@@ -1,7 +1,7 @@
 """Demonstrations in memory and on disk: one HDF5 layout that robomimic reads too, and no episode with a defect in it.
 
 data                    attributes: total, env_args (JSON), task, fields (JSON), action_size, layout
-  demo_0                attributes: num_samples, task, source, success, seed; failure, where the program failed
+  demo_0                attributes: num_samples, task, source, success, seed; optional failure, origin, weight
     obs/<field name>    float32 [T, columns of the field]
     actions             float32 [T, A]
     rewards             float32 [T]
@@ -19,7 +19,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from expertgen.demos.hdf5 import DefectError, attributes, episode_groups, open_hdf5, read_array
+from expertgen.demos.formats.recording import check_memory
+from expertgen.demos.formats.trees import declared_steps
+from expertgen.demos.hdf5 import DefectError, attribute, child, child_group, episode_names, open_hdf5, read_array
 from expertgen.errors import FileError, UsageError
 from expertgen.runs.files import write_bytes
 from expertgen.tasks.spec import TaskSpec
@@ -45,6 +47,8 @@ class Demo:
         seed: seed of the collection that recorded it.
         source: who demonstrated, e.g. `"metaworld-expert"` or a file name.
         failure: why the program could not go on after these steps, or empty.
+        origin: the file and the episode there in which it came, `"human.npz: episode 3"`; empty where it was recorded.
+        weight: how often training the prior draws its windows, relative to a weight of 1; positive.
     """
 
     observations: np.ndarray
@@ -54,6 +58,8 @@ class Demo:
     seed: int
     source: str
     failure: str = ""
+    origin: str = ""
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -95,6 +101,11 @@ class DemoSet:
         return self.demos[0].actions.shape[-1]
 
     @property
+    def steps(self) -> int:
+        """Number of control steps of all demonstrations."""
+        return sum(len(demo.actions) for demo in self.demos)
+
+    @property
     def successes(self) -> int:
         """Number of demonstrations that succeed."""
         return sum(demo.success for demo in self.demos)
@@ -131,29 +142,15 @@ class DemoSet:
             data = file.create_group("data")
             env_args = {"env_name": self.task, "type": _ROBOMIMIC_GYM_TYPE, "env_kwargs": {}}
             data.attrs["env_args"] = json.dumps(env_args)
-            data.attrs["total"] = sum(len(demo.actions) for demo in self.demos)
+            data.attrs["total"] = self.steps
             data.attrs["task"] = self.task
             data.attrs["fields"] = json.dumps(self.fields)
             data.attrs["action_size"] = self.action_size
             data.attrs["layout"] = LAYOUT
             for i, demo in enumerate(self.demos):
-                self._write(data.create_group(f"demo_{i}"), demo)
+                write_episode(group := data.create_group(f"demo_{i}"), demo, self.fields)
+                group.attrs["task"] = self.task
         write_bytes(path, image.getvalue())
-
-    def _write(self, group: h5py.Group, demo: Demo) -> None:
-        arrays = {f"obs/{name}": demo.observations[:, start:stop] for name, start, stop in self.fields}
-        arrays |= {"actions": demo.actions, "rewards": demo.rewards}
-        for name, array in arrays.items():
-            # The checksum turns a flipped bit into a refusal; without one HDF5 would hand it on as data.
-            group.create_dataset(name, data=np.asarray(array, np.float32), fletcher32=True)
-        group["dones"] = np.eye(1, len(demo.actions), len(demo.actions) - 1, dtype=np.int64)[0]
-        group.attrs["num_samples"] = len(demo.actions)
-        group.attrs["task"] = self.task
-        group.attrs["source"] = demo.source
-        group.attrs["success"] = bool(demo.success)
-        group.attrs["seed"] = demo.seed
-        if demo.failure:
-            group.attrs["failure"] = demo.failure
 
     @classmethod
     def load(cls, path: Path, skip_broken: bool = False) -> DemoSet:
@@ -167,34 +164,61 @@ class DemoSet:
             FileError: if the file is missing, truncated, not HDF5, of another layout, or has a broken episode (named).
         """
         with open_hdf5(path) as file:
-            data = file.get("data")
+            data = child(file, "data")
             if not isinstance(data, h5py.Group) or "layout" not in data.attrs:
                 raise FileError(f"{path} was not written by expertgen; import it with 'expertgen demos import'")
-            header = attributes(data)
-            if header["layout"] != LAYOUT:
-                raise FileError(f"{path} has layout {header['layout']}, this program reads {LAYOUT}; make it again")
-            fields: Fields = tuple((name, start, stop) for name, start, stop in json.loads(header["fields"]))
+            if (layout := attribute(data, "layout", int)) != LAYOUT:
+                raise FileError(f"{path} has layout {layout}, this program reads {LAYOUT}; make it again")
+            fields: Fields = tuple(
+                (name, start, stop) for name, start, stop in json.loads(attribute(data, "fields", str))
+            )
+            action_size, names = attribute(data, "action_size", int), episode_names(data, "demo_")
+            check_memory(path, declared_steps(data, names), fields[-1][2] + action_size + 1)
             demos, notes = [], []
-            for name, group in episode_groups(data):
+            for name in names:
                 try:
-                    demos.append(_read(group, fields, int(header["action_size"])))
+                    demos.append(_read(child_group(data, name), fields, action_size))
                 except DefectError as problem:
                     if not skip_broken:
                         raise FileError(f"{path}: {name}: {problem}; leave it out with --skip-broken") from None
                     notes.append(f"left out {name}: {problem}")
             if not demos:
                 raise FileError(f"{path} holds no {'whole ' if notes else ''}demonstration; make it again")
-            return cls(header["task"], fields, tuple(demos), tuple(notes))
+            return cls(attribute(data, "task", str), fields, tuple(demos), tuple(notes))
 
 
 def is_demoset(path: Path) -> bool:
-    """Whether a file has the layout that `DemoSet.save` writes, and not merely robomimic's.
+    """Whether a path is a file of the layout that `DemoSet.save` writes, and not merely robomimic's.
 
     Raises:
-        FileError: if the file is missing, truncated or not HDF5.
+        FileError: if it is an HDF5 file that is truncated.
     """
+    if not (path.is_file() and h5py.is_hdf5(path)):
+        return False
     with open_hdf5(path) as file:
-        return "data" in file and "layout" in file["data"].attrs
+        data = child(file, "data")
+        return data is not None and "layout" in data.attrs
+
+
+def write_episode(group: h5py.Group, demo: Demo, fields: Fields) -> None:
+    """Writes the arrays and attributes of a demonstration into its group, all but the name of its task."""
+    arrays = {f"obs/{name}": demo.observations[:, start:stop] for name, start, stop in fields}
+    arrays |= {"actions": demo.actions, "rewards": demo.rewards}
+    for name, array in arrays.items():
+        # The checksum turns a flipped bit into a refusal; without one HDF5 would hand it on as data.
+        array = np.asarray(array, np.float32)
+        group.create_dataset(name, data=array, chunks=array.shape, fletcher32=True)
+    group["dones"] = np.eye(1, len(demo.actions), len(demo.actions) - 1, dtype=np.int64)[0]
+    group.attrs["num_samples"] = len(demo.actions)
+    group.attrs["source"] = demo.source
+    group.attrs["success"] = bool(demo.success)
+    group.attrs["seed"] = demo.seed
+    if demo.failure:
+        group.attrs["failure"] = demo.failure
+    if demo.origin:
+        group.attrs["origin"] = demo.origin
+    if demo.weight != 1.0:
+        group.attrs["weight"] = demo.weight
 
 
 def fields_of(task: TaskSpec) -> Fields:
@@ -241,27 +265,24 @@ def check_demo(demo: Demo, fields: Fields, action_size: int) -> None:
         bad = ~np.isfinite(array).all(axis=1)
         if bad.any():
             raise DefectError(f"{name}: NaN or infinity at step {bad.argmax()}")
+    if not (np.isfinite(demo.weight) and demo.weight > 0.0):
+        raise DefectError(f"weight must be positive, not {demo.weight}")
     reach = np.abs(demo.actions).max(axis=1)
     if reach.max() > 1.0:
         raise DefectError(f"actions reach {reach.max():.3g} at step {reach.argmax()}, outside [-1, 1]")
 
 
 def _read(group: h5py.Group, fields: Fields, action_size: int) -> Demo:
-    header = attributes(group)
-    for name in ("num_samples", "source", "success", "seed"):
-        if name not in header:
-            raise DefectError(f"attribute {name!r} is missing")
+    count, source = attribute(group, "num_samples", int), attribute(group, "source", str)
+    success, seed = attribute(group, "success", bool), attribute(group, "seed", int)
+    origin, weight = attribute(group, "origin", str, ""), attribute(group, "weight", float, 1.0)
+    failure = attribute(group, "failure", str, "")
     actions, rewards = read_array(group, "actions"), read_array(group, "rewards")
-    if len(actions) != header["num_samples"]:
-        raise DefectError(f"it has {len(actions)} actions, but num_samples says {header['num_samples']}")
-    columns = []
+    if len(actions) != count:
+        raise DefectError(f"it has {len(actions)} actions, but num_samples says {count}")
+    observations = np.empty((count, fields[-1][2]), np.float32)
     for name, start, stop in fields:
-        array, wanted = read_array(group, f"obs/{name}"), (len(actions), stop - start)
-        if array.shape != wanted:
-            raise DefectError(f"obs/{name} has shape {list(array.shape)}, not {list(wanted)}")
-        columns.append(array)
-    observations = np.concatenate(columns, axis=1)
-    success, seed, source = bool(header["success"]), int(header["seed"]), header["source"]
-    demo = Demo(observations, actions, rewards, success, seed, source, str(header.get("failure", "")))
+        observations[:, start:stop] = read_array(group, f"obs/{name}", (count, stop - start))
+    demo = Demo(observations, actions, rewards, success, seed, source, failure, origin, weight)
     check_demo(demo, fields, action_size)
     return demo

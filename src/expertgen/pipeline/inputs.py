@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from expertgen.demos.collect import collect
-from expertgen.demos.importers import import_npz, import_robomimic
+from expertgen.demos.exchange import import_demos
 from expertgen.demos.library import program_file
 from expertgen.demos.program import MakeProgram, ProgramBatch, load_program
 from expertgen.demos.sandbox.programs import SandboxedPrograms
@@ -90,23 +90,19 @@ def open_program(path: Path, task: TaskSpec, sandbox: bool) -> Iterator[MakeProg
         yield load_program(path, task)
 
 
-def read_demos(path: Path, task: TaskSpec, skip_broken: bool = False, clip: bool = True) -> DemoSet:
-    """Reads demonstrations of any format we know: npz, robomimic HDF5, or our own.
+def read_demos(path: Path, task: TaskSpec) -> DemoSet:
+    """Reads demonstrations of our own format, or of another one that can be recognized (`demos.exchange`).
 
     Args:
-        path: the file.
+        path: the file or folder.
         task: what they demonstrate.
-        skip_broken: leave broken episodes out instead of refusing the file.
-        clip: clip actions slightly out of range; otherwise they are a defect, as they always are in our own format.
 
     Raises:
-        UsageError: if the file is broken or does not fit the task.
+        UsageError: if they are broken or do not fit the task.
     """
-    if path.suffix == ".npz":
-        return import_npz(path, task, path.name, clip=clip, skip_broken=skip_broken)
     if not is_demoset(path):
-        return import_robomimic(path, task, path.name, clip=clip, skip_broken=skip_broken)
-    demos = DemoSet.load(path, skip_broken)
+        return import_demos(path, task)
+    demos = DemoSet.load(path)
     demos.check(task)
     return demos
 

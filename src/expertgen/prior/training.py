@@ -9,6 +9,9 @@ reaches past the end of its episode, the last action is repeated:
 Padded steps are trained on like the others. At run time a chunk stops at success, so what follows it is never executed
 there; in a failed demonstration the padding says "keep going", which is what the person or program was doing when time
 ran out.
+
+Weights. A window is drawn in proportion to the weight of its demonstration: one of weight 2 counts as if it were there
+twice. Where all weights are equal, windows are drawn uniformly.
 """
 
 from __future__ import annotations
@@ -62,6 +65,27 @@ def windows(demos: DemoSet, chunk_length: int) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(observations), torch.from_numpy(np.concatenate(chunks))
 
 
+class WindowSampler:
+    """Draws windows in proportion to the weights of their demonstrations.
+
+    Args:
+        demos: the demonstrations whose windows are drawn.
+    """
+
+    def __init__(self, demos: DemoSet) -> None:
+        weights = torch.tensor([demo.weight for demo in demos.demos], dtype=torch.float64)
+        lengths = torch.tensor([len(demo.actions) for demo in demos.demos])
+        self._count = int(lengths.sum())
+        self._cumulative = None if (weights == weights[0]).all() else weights.repeat_interleave(lengths).cumsum(0)
+
+    def __call__(self, count: int, generator: torch.Generator) -> Tensor:
+        """Returns the indices of `count` windows, int64 `[count]`."""
+        if self._cumulative is None:
+            return torch.randint(self._count, (count,), generator=generator)
+        drawn = torch.rand(count, generator=generator, dtype=torch.float64) * self._cumulative[-1]
+        return torch.searchsorted(self._cumulative, drawn, right=True).clamp(max=self._count - 1)
+
+
 def learning_rate(config: PriorConfig, iteration: int) -> float:
     """The cosine decay from `config.learning_rate` to zero over all iterations, resumed or not."""
     return config.learning_rate * 0.5 * (1 + math.cos(math.pi * iteration / config.iterations))
@@ -94,6 +118,7 @@ def train_prior(
         state_path.unlink(missing_ok=True)
         return DiffusionPrior.load(result).to(device)
     observation, chunk = (rows.to(device) for rows in windows(demos, config.chunk_length))
+    sampler = WindowSampler(demos)
     with seeded_weights(seed, "prior", "weights"):
         prior = DiffusionPrior(demos.task, config, observation.shape[1], chunk.shape[2])
     prior.normalizer = Normalizer.fit(observation.cpu())
@@ -117,7 +142,7 @@ def train_prior(
         end = min(iteration + SEGMENT_ITERATIONS, config.iterations)
         recent: list[float] = []
         while iteration < end:
-            index = torch.randint(len(chunk), (config.batch_size,), generator=generator).to(device)
+            index = sampler(config.batch_size, generator).to(device)
             timestep = torch.randint(config.levels, (config.batch_size,), generator=generator).to(device)
             noise = torch.randn(config.batch_size, *prior.noise_shape, generator=generator).to(device)
             loss = denoising_loss(network, prior.alpha_bar, observation[index], chunk[index], noise, timestep).mean()
