@@ -156,10 +156,7 @@ TELEOP = {
 
 
 MIX = {
-    "verb": (
-        ["mix"],
-        "expertgen demos takes one of: collect TASK, teleop TASK, write TASK, programs, import TASK FILE, export",
-    ),
+    "verb": (["mix"], "programs, import TASK FILE, export FILE, show FILE, merge, f"),
     "one file": (["merge", "own.h5", "--out", "new.h5"], "demos merge takes at least two files"),
     "no output": (["merge", "own.h5", "own.h5"], "--out"),
     "foreign file": (["merge", "own.h5", "fine.npz", "--out", "new.h5"], "fine.npz is not an HDF5 file"),

@@ -23,6 +23,7 @@ def varied(task=TASK):
     demos = tuple(
         replace(
             demo(3 + i, seed=7 * i, success=i % 2 == 0, source=f"anna, № {i}"),
+            failure="" if i else "time: it took too long",
             origin=f"first.h5: demo_{i}",
             weight=i + 0.5,
         )
@@ -59,7 +60,7 @@ def test_round_trip_is_exact(format, task, tmp_path):
             one, two = getattr(a, name), getattr(b, name)
             assert (one.dtype, one.shape) == (np.float32, two.shape)
             assert one.tobytes() == np.ascontiguousarray(two).tobytes()
-        for name in ("success", "seed", "source", "origin", "weight"):
+        for name in ("success", "seed", "source", "failure", "origin", "weight"):
             assert getattr(a, name) == getattr(b, name)
             assert type(getattr(a, name)) is type(getattr(b, name))
 

@@ -7,7 +7,9 @@ rewards             [sum of T], optional
 success             bool [E], optional
 seed                int [E], optional
 weight              [E], optional
-source, failure, origin   text [E], optional
+source              text [E], optional
+failure             text [E], optional
+origin              text [E], optional
 
 An archive says twice how large an array is, in the zip directory and in the array's own header. They are compared
 before anything is unpacked.
