@@ -47,7 +47,7 @@ def test_without_extras(tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == "[0, 0, 0, 2, 2, 2, 2]"
+    assert done.stdout.splitlines()[-1] == "[0, 0, 0, 2, 2, 2, 2, 2]"
     errors = done.stderr.splitlines()
     assert len(errors) == 5
     assert all(NAMED in line for line in errors[:3])
