@@ -177,7 +177,8 @@ def _float32(column: Any, rows: int, width: int) -> np.ndarray:
 
     values = column.combine_chunks()
     if kinds.is_list(values.type) or kinds.is_large_list(values.type) or kinds.is_fixed_size_list(values.type):
-        if set(pc.unique(pc.list_value_length(values)).to_pylist()) - {width}:
+        lengths = pc.call_function("list_value_length", [values])
+        if set(lengths.unique().to_pylist()) - {width}:
             raise ValueError("lists of different lengths")
         values = values.flatten()
     array = np.asarray(values.to_numpy(zero_copy_only=False))
