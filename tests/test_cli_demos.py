@@ -222,6 +222,17 @@ def test_what_cannot_be_mixed_or_exported_is_refused(name, folder, capsys):
     assert_refused(["demos", *words], said, folder, capsys)
 
 
+def test_of_several_programs_one_may_never_succeed(folder):
+    able = "return 10 * (observation['goal_position'] - observation['point_position'])"
+    (folder / "able.py").write_text(program(able))
+    (folder / "lazy.py").write_text(program("return [0, 0]"))
+    words = ["--program", "lazy.py", "able.py", "--episodes", "8", "--keep", "successes", "--out", "kept.h5"]
+    assert main(["demos", "collect", TOY, *words]) == 0
+    demos = DemoSet.load(folder / "kept.h5")
+    assert len(demos) == 4
+    assert {demo.source for demo in demos.demos} == {"able.py"}
+
+
 def test_mixing_from_the_command_line(folder, capsys):
     for words in (
         ["import", TOY, "fine.npz", "--source", "glove", "--out", "glove.h5"],

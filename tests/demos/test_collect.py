@@ -3,7 +3,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from expertgen.demos.collect import CollectConfig, ProgramPolicy, collect
+from expertgen.demos.collect import CollectConfig, ProgramPolicy, collect, only_successes
 from expertgen.demos.describe import describe
 from expertgen.demos.imperfections import Imperfections, Roles, imperfect
 from expertgen.demos.program import load_program
@@ -32,8 +32,8 @@ class Lazy:
         return np.zeros(2, np.float32)
 
 
-def gather(make_program=Expert, episodes=10, num_envs=4, seed=0, **keep):
-    return drain(collect(PointEnv(num_envs), make_program, episodes, seed, "test", **keep))
+def gather(make_program=Expert, episodes=10, num_envs=4, seed=0):
+    return drain(collect(PointEnv(num_envs), make_program, episodes, seed, "test"))
 
 
 def test_records_what_happened():
@@ -102,7 +102,8 @@ def test_keep_successes_leaves_failures_out():
             super().reset(seed)
             self.gain = float(seed % 2)
 
-    everything, kept = gather(Sometimes), gather(Sometimes, keep="successes")
+    everything = gather(Sometimes)
+    kept = only_successes(everything)
     assert 0 < kept.successes == len(kept) == everything.successes < len(everything)
 
 
@@ -111,7 +112,7 @@ def test_failures_run_to_the_time_limit_and_are_demonstrations_too():
     assert demos.successes == 0
     assert {len(demo.actions) for demo in demos.demos} == {40}
     with pytest.raises(UsageError, match="none of 4 episodes of 'toy-point' succeeded"):
-        gather(Lazy, episodes=4, keep="successes")
+        only_successes(demos)
 
 
 def test_fewer_episodes_than_environments():
@@ -168,9 +169,10 @@ def test_a_failing_program_ends_its_own_episode_and_the_rest_goes_on(tmp_path):
     demos.save(tmp_path / "demos.h5")
     assert [demo.failure for demo in DemoSet.load(tmp_path / "demos.h5").demos] == [d.failure for d in demos.demos]
     assert f"{len(failed)} of {len(demos)} demonstrations end where the program failed" in describe(demos).warnings[0]
-    kept = gather(load_program(path, point_task()), episodes=40, keep="successes")
+    kept = only_successes(demos)
     assert kept.successes == len(kept) == demos.successes
-    assert f"left out {40 - len(kept)} of 40 episodes" in kept.notes[0]
+    why = f"{len(failed)} times {reason!r}"
+    assert kept.notes[1] == f"left out {len(failed)} of {len(demos)} episodes because the program failed: {why}"
 
 
 def test_a_policy_whose_program_failed_stands_still(tmp_path):

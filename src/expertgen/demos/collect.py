@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -84,7 +84,7 @@ class ProgramPolicy:
 
 
 def collect(
-    env: TaskEnv, program: MakeProgram | ProgramBatch, episodes: int, seed: int, source: str, keep: Keep = "all"
+    env: TaskEnv, program: MakeProgram | ProgramBatch, episodes: int, seed: int, source: str
 ) -> Generator[StageProgress, None, DemoSet]:
     """Runs programs and records their episodes.
 
@@ -100,7 +100,6 @@ def collect(
         episodes: how many to play, at least 1.
         seed: seed of the environments' and the programs' randomness.
         source: who demonstrates, as it will stand in the file.
-        keep: `"successes"` leaves the failures out.
 
     Yields:
         after every control step, the episodes finished and the share of successes among them (it leans high until the
@@ -110,7 +109,7 @@ def collect(
         the demonstrations, ordered by environment and by time within it.
 
     Raises:
-        UsageError: if `episodes` is below 1, every program fails at its first step, or no episode is left to keep.
+        UsageError: if `episodes` is below 1, or every program fails at its first step.
     """
     if episodes < 1:
         raise UsageError(f"episodes is {episodes}; collect at least 1")
@@ -119,7 +118,7 @@ def collect(
     policy = ProgramPolicy(task, program, env.num_envs, seed)
     tape = _Tape(task, env.num_envs)
     recorded: list[tuple[int, Demo]] = []
-    lost: list[str] = []  # why episodes failed of which there is nothing to record, or to keep
+    lost: list[str] = []  # why episodes failed of which there is nothing to record
     actions = np.zeros((env.num_envs, task.action_size), np.float32)
     observation, _ = env.reset(seed=seed)
     playing = np.flatnonzero(left)
@@ -131,7 +130,7 @@ def collect(
         for i in failing.tolist():
             reason = str(policy.failures[i])
             demo = tape.cut(i, False, seed, source, reason)
-            if keep == "all" and len(demo.actions):
+            if len(demo.actions):
                 recorded.append((i, demo))
             else:
                 lost.append(reason)
@@ -155,16 +154,33 @@ def collect(
         success = sum(demo.success for _, demo in recorded) / finished if finished else 0.0
         yield StageProgress("demos", finished, episodes, "episodes", {"success": success})
     recorded.sort(key=lambda entry: entry[0])
-    demos = tuple(demo for _, demo in recorded if keep == "all" or demo.success)
-    if not demos:
-        if len(lost) == episodes:
-            raise UsageError(_most_frequent(lost))
-        raise UsageError(f"none of {episodes} episodes of {task.id!r} succeeded; keep all, or demonstrate it better")
     notes = ()
     if lost:
-        notes = (f"left out {len(lost)} of {episodes} episodes because the program failed: {counted(lost)}",)
+        notes = (_left_out(lost, episodes),)
         yield StageProgress("demos", episodes, episodes, "episodes", warning=notes[0])
-    return DemoSet(task.id, fields_of(task), demos, notes)
+    return DemoSet(task.id, fields_of(task), tuple(demo for _, demo in recorded), notes)
+
+
+def only_successes(demos: DemoSet) -> DemoSet:
+    """Leaves out the demonstrations that failed, with a line in `notes` where it was the program that did.
+
+    Raises:
+        UsageError: if none succeeded.
+    """
+    kept = tuple(demo for demo in demos.demos if demo.success)
+    failures = [demo.failure for demo in demos.demos if demo.failure]
+    if not kept and len(failures) == len(demos):
+        raise UsageError(_most_frequent(failures))
+    if not kept:
+        raise UsageError(
+            f"none of {len(demos)} episodes of {demos.task!r} succeeded; keep all, or demonstrate it better"
+        )
+    notes = (_left_out(failures, len(demos)),) if failures else ()
+    return replace(demos, demos=kept, notes=(*demos.notes, *notes))
+
+
+def _left_out(failures: list[str], episodes: int) -> str:
+    return f"left out {len(failures)} of {episodes} episodes because the program failed: {counted(failures)}"
 
 
 def _most_frequent(failures: list[str]) -> str:

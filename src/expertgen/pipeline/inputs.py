@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from expertgen.demos.collect import collect
+from expertgen.demos.collect import collect, only_successes
 from expertgen.demos.exchange import import_demos
 from expertgen.demos.library import program_file
+from expertgen.demos.mix import merge
 from expertgen.demos.program import MakeProgram, ProgramBatch, load_program
 from expertgen.demos.sandbox.programs import SandboxedPrograms
 from expertgen.demos.scripted import find_script, imperfect_demonstrator, source_name
@@ -44,13 +44,14 @@ def collect_demos(task: TaskSpec, config: RunConfig) -> Generator[StageProgress,
             demonstrator(task, config, programs[number]) as (program, source),
             closing(make_env(task, num_envs, threads=available_cores())) as env,
         ):
-            parts.append((yield from collect(env, program, episodes, seed, source, demos.keep)))
-    whole = parts[0]
-    return replace(
-        whole,
-        demos=tuple(demo for part in parts for demo in part.demos),
-        notes=tuple(note for part in parts for note in part.notes),
-    )
+            parts.append((yield from collect(env, program, episodes, seed, source)))
+    whole = merge(parts)
+    if demos.keep == "all":
+        return whole
+    kept = only_successes(whole)
+    for note in kept.notes[len(whole.notes) :]:
+        yield StageProgress("demos", demos.episodes, demos.episodes, "episodes", warning=note)
+    return kept
 
 
 @contextmanager
