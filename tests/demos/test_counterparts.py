@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from expertgen.demos.exchange import export_demos, import_demos
+from expertgen.runs.progress import drain
 from tests.demos.test_formats import FLAT_TASK, TASK, varied
 
 ROBOMIMIC = """
@@ -174,3 +175,33 @@ def test_lerobot_reads_our_dataset_and_we_read_theirs(tmp_path):
     for name in ("success", "seed", "source"):
         assert arrays[name].tolist() == [getattr(demo, name) for demo in varied().demos]
     assert_own(import_demos(tmp_path / "ours-own", FLAT_TASK, "somebody"))
+
+
+LEROBOT_FILM = """
+import sys
+import numpy as np
+from lerobot.datasets.lerobot_dataset import LeRobotDataset
+
+dataset = LeRobotDataset("local/ours", root=sys.argv[1])
+rows = [dataset[i] for i in range(len(dataset))]
+np.savez(
+    sys.argv[2],
+    pictures=np.stack([row["observation.images.front"].numpy() for row in rows]),
+    mean=dataset.meta.stats["observation.images.front"]["mean"],
+)
+"""
+
+
+def test_lerobot_sees_the_picture_of_each_control_step(tmp_path):
+    pytest.importorskip("metaworld", reason="the extra 'vision' is not installed")
+    from expertgen.vision.footage import shoot
+    from tests.vision.test_footage import TASK as HAMMER
+    from tests.vision.test_footage import pictures, wander
+
+    demos, _ = wander()
+    kept, films = drain(shoot(demos, HAMMER, ("front",), tmp_path, (64, 48)))
+    export_demos(kept, HAMMER, tmp_path / "ours", "lerobot", films)
+    arrays = run("LEROBOT", LEROBOT_FILM, tmp_path / "ours", tmp_path / "read.npz")
+    ours = np.stack(pictures(films[0].path)).transpose(0, 3, 1, 2) / 255
+    assert np.abs(arrays["pictures"] - ours).mean(axis=(1, 2, 3)).max() < 0.02
+    assert arrays["mean"].shape == (3, 1, 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Literal
 
 import tyro
@@ -13,7 +14,7 @@ from expertgen.cli.mixing import MIXING, known_task, show_demos
 from expertgen.cli.parsing import CONSOLE, check_writable, listed, new_file, new_folder, parse
 from expertgen.cli.writing import demos_programs, demos_write
 from expertgen.demos.collect import CollectConfig
-from expertgen.demos.exchange import export_demos, find_format, import_demos
+from expertgen.demos.exchange import check_films, export_demos, find_format, import_demos
 from expertgen.demos.mix import with_origins
 from expertgen.demos.store import DemoSet, is_demoset
 from expertgen.errors import UsageError
@@ -185,6 +186,12 @@ def _demos_export(words: list[str]) -> None:
         """File or folder to write; by default beside the demonstrations, named after the format."""
         task: str | None = None
         """Their task, where it is not one of `expertgen tasks`, e.g. my_tasks:PUSH."""
+        cameras: tuple[str, ...] = ()
+        """Cameras of the task to film the demonstrations with; for lerobot. They are replayed in MetaWorld."""
+        size: tuple[int, int] = (320, 240)
+        """Width and height of these pictures [pixels], both even."""
+        skip_broken: bool = False
+        """Leave demonstrations out that cannot be replayed, instead of refusing all."""
 
     options = parse(Export, words, "demos export")
     suffix = find_format(options.format).suffix
@@ -194,7 +201,17 @@ def _demos_export(words: list[str]) -> None:
     task = known_task(demos, options.task)
     if task is None:
         raise UsageError(f"{demos.task!r} is not one of `expertgen tasks`: give --task, e.g. my_tasks:PUSH")
-    export_demos(demos, task, path, options.format)
+    with TemporaryDirectory() as folder:
+        films = []
+        if options.cameras:
+            from expertgen.vision.footage import shoot
+
+            check_films(options.format)
+            shooting = shoot(demos, task, options.cameras, Path(folder), options.size, options.skip_broken)
+            demos, films = follow(shooting, CONSOLE)
+        export_demos(demos, task, path, options.format, films)
+    for note in demos.notes:
+        CONSOLE.print(f"note: {note}", markup=False)
     CONSOLE.print(f"{options.format:<8} {path}  ({len(demos)} episodes, {demos.steps:,} control steps)")
 
 

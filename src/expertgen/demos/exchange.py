@@ -6,7 +6,7 @@ file fills which columns, what is dropped or padded, actions slightly out of ran
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -75,7 +75,9 @@ def recognize(path: Path) -> Format:
     raise FileError(f"{path} is of no format that can be imported; these can be: {', '.join(FORMATS)}")
 
 
-def export_demos(demos: DemoSet, task: TaskSpec, path: Path, format: str) -> None:
+def export_demos(
+    demos: DemoSet, task: TaskSpec, path: Path, format: str, films: Sequence[lerobot.Footage] = ()
+) -> None:
     """Writes demonstrations in another format, atomically.
 
     Args:
@@ -83,13 +85,29 @@ def export_demos(demos: DemoSet, task: TaskSpec, path: Path, format: str) -> Non
         task: their task: its rate, its words and the names of its actions go into the file.
         path: file or folder to write.
         format: name of the format, one of `FORMATS`.
+        films: films of these demonstrations (`vision.footage`), for LeRobot.
 
     Raises:
-        UsageError: if there is no such format, they are of another task, or a package is missing.
+        UsageError: if there is no such format, they are of another task, a package is missing, or the format holds no
+            films.
         TrainingError: if the place cannot be written or the disk is full.
     """
     demos.check(task)
-    find_format(format).write(demos, task, path)
+    if films:
+        check_films(format)
+        lerobot.write(demos, task, path, films)
+    else:
+        find_format(format).write(demos, task, path)
+
+
+def check_films(format: str) -> None:
+    """Refuses a format that holds no films.
+
+    Raises:
+        UsageError: if it does not.
+    """
+    if find_format(format) is not FORMATS["lerobot"]:
+        raise UsageError(f"format {format!r} holds no pictures; leave --cameras out, or choose --format lerobot")
 
 
 def import_demos(

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -25,6 +24,7 @@ from expertgen.runs.progress import StageProgress
 from expertgen.tasks.environment import TaskEnv
 from expertgen.tasks.metaworld import MetaWorldEnv
 from expertgen.vision.scene import Scene, capture, restore
+from expertgen.vision.video import video
 
 if TYPE_CHECKING:
     from mujoco import MjModel
@@ -126,45 +126,21 @@ def save_film(path: Path, pictures: Sequence[np.ndarray]) -> Path:
     Raises:
         TrainingError: if not all of it can be read back, because the disk is full, say; there is no file then.
     """
-    imageio_ffmpeg, _ = _writers()
-    shown = [*pictures, *[pictures[-1]] * REST]
-    options = ["-crf", "23", "-threads", "1", "-movflags", "+faststart", "-f", "mp4"]
-    with atomic_path(path) as temporary:
-        writer = imageio_ffmpeg.write_frames(
-            str(temporary),
-            (WIDTH, HEIGHT),
-            fps=FRAMES_PER_SECOND,
-            quality=None,
-            ffmpeg_log_level="quiet",
-            output_params=options,
-        )
-        writer.send(None)
-        # ffmpeg can fail without a word, so what counts is what can be read back.
-        with suppress(OSError):
-            for picture in shown:
-                writer.send(np.ascontiguousarray(picture))
-        writer.close()
-        if (readable := _frames(temporary)) != len(shown):
-            raise OSError(f"of {len(shown)} frames {readable} can be read back")
+    with video(path, WIDTH, HEIGHT, FRAMES_PER_SECOND) as append:
+        for picture in [*pictures, *[pictures[-1]] * REST]:
+            append(picture)
     return path
-
-
-def _frames(path: Path) -> int:
-    """How many frames of a film can be read back."""
-    reader, number = _writers()[0].read_frames(str(path)), 0
-    with suppress(OSError, RuntimeError):
-        next(reader)  # a description comes first
-        for _ in reader:
-            number += 1
-    return number
 
 
 def save_strip(path: Path, pictures: Sequence[np.ndarray]) -> Path:
     """Writes a few of the pictures side by side as PNG, atomically."""
-    _, image = _writers()
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise UsageError("pictures need pillow: pip install 'expertgen[vision]'") from error
     chosen = np.linspace(0, len(pictures) - 1, STRIP).round().astype(int)
     with atomic_path(path) as temporary:
-        image.fromarray(np.concatenate([pictures[i] for i in chosen], axis=1)).save(temporary, format="PNG")
+        Image.fromarray(np.concatenate([pictures[i] for i in chosen], axis=1)).save(temporary, format="PNG")
     return path
 
 
@@ -205,13 +181,3 @@ class _Recorder(TaskEnv):
                 self.shots.setdefault(bool(info["success"][i]), Shot(bool(info["success"][i]), scenes))
                 self._running[i] = []
         return result
-
-
-def _writers() -> tuple[Any, Any]:
-    """The modules that write films and pictures."""
-    try:
-        import imageio_ffmpeg
-        from PIL import Image
-    except ImportError as error:
-        raise UsageError(f"films need {error.name}: pip install 'expertgen[vision]'") from error
-    return imageio_ffmpeg, Image

@@ -6,7 +6,10 @@ meta/tasks.parquet              the task in words
 meta/episodes/chunk-000/...     one row an episode: length, where its rows are, and ours: success, seed, source, ...
 data/chunk-000/file-000.parquet one row a control step: observation.state, action, next.reward, next.success, ...
 
-Demonstrations hold no pictures, so no videos are written, and those of a dataset that is read are left where they are.
+videos/KEY/chunk-000/...        where there is footage, a film of all episodes for each camera
+
+Demonstrations hold no pictures: films are made for a dataset that is written (`vision.footage`), and those of a dataset
+that is read are left where they are.
 """
 
 from __future__ import annotations
@@ -21,13 +24,13 @@ from typing import Any
 
 import numpy as np
 
-from expertgen.demos.formats.lerobot_tables import DATA, INDICES, OWN, parquet, write
+from expertgen.demos.formats.lerobot_tables import DATA, INDICES, OWN, Footage, parquet, write
 from expertgen.demos.formats.recording import Episode, Recording
 from expertgen.demos.hdf5 import DefectError
 from expertgen.errors import FileError
 from expertgen.runs.files import read_json
 
-__all__ = ["opens", "recognizes", "write"]
+__all__ = ["Footage", "opens", "recognizes", "write"]
 
 FLAT = "state"
 """What LeRobot calls the observation of a robot, after `observation.`."""

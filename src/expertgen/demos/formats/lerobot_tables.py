@@ -1,11 +1,13 @@
-"""The tables of a LeRobotDataset v3.0, as `lerobot` reads them."""
+"""The tables of a LeRobotDataset v3.0, as `lerobot` reads them, and its films where there are any."""
 
 from __future__ import annotations
 
 import itertools
 import json
+import shutil
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,9 @@ from expertgen.tasks.spec import TaskSpec
 
 FILE_BYTES = 100_000_000
 """About how large a file of data becomes; an episode is never divided."""
+
+VIDEO = "videos/{}/chunk-000/file-000.mp4"
+"""Where a film is: one file holds all episodes."""
 
 FILES_PER_CHUNK = 1000
 """Files of data in a folder."""
@@ -45,8 +50,50 @@ _TASKS_INDEX = json.dumps(
 """What tells pandas, by which LeRobot reads the tasks, that the words are the index."""
 
 
-def write(demos: DemoSet, task: TaskSpec, path: Path) -> None:
+@dataclass(frozen=True)
+class Footage:
+    """A film of all demonstrations, one after the other, with one picture (H.264, yuv420p) a control step.
+
+    Attributes:
+        camera: name of the camera.
+        path: the film.
+        width: columns [pixels].
+        height: rows [pixels].
+        colors: `color_statistics` of each demonstration.
+    """
+
+    camera: str
+    path: Path
+    width: int
+    height: int
+    colors: list[np.ndarray]
+
+    @property
+    def key(self) -> str:
+        """What LeRobot calls it."""
+        return f"observation.images.{self.camera}"
+
+
+def color_statistics(pixels: np.ndarray) -> np.ndarray:
+    """Least, largest, mean and deviation of red, green and blue.
+
+    Args:
+        pixels: uint8 `[n, 3]`.
+
+    Returns:
+        float64 `[4, 3]`, where 1 is full brightness.
+    """
+    return np.stack([pixels.min(axis=0), pixels.max(axis=0), pixels.mean(axis=0), pixels.std(axis=0)]) / 255
+
+
+def write(demos: DemoSet, task: TaskSpec, path: Path, films: Sequence[Footage] = ()) -> None:
     """Writes a dataset's folder, atomically.
+
+    Args:
+        demos: the demonstrations.
+        task: their task.
+        path: the folder.
+        films: films of these demonstrations, which are copied.
 
     Raises:
         TrainingError: if the folder cannot be written or the disk is full.
@@ -66,12 +113,19 @@ def write(demos: DemoSet, task: TaskSpec, path: Path) -> None:
                 stats = {name: _statistics(array[inside]) for name, array in arrays.items()}
                 rows.append(_row(start + i, demo, task, place, first + end, stats))
             first += int(ends[-1])
+        for film in films:
+            _add_film(rows, film, rate)
+            place = folder / VIDEO.format(film.key)
+            place.parent.mkdir(parents=True)
+            shutil.copyfile(film.path, place)
         columns = {name: [row[name] for row in rows] for name in rows[0]}
         _write_table(pq, folder / "meta/episodes/chunk-000/file-000.parquet", columns)
         _write_table(pq, folder / "meta/tasks.parquet", {"task_index": [0], "task": [task.description]}, _TASKS_INDEX)
         whole = _arrays(demos.demos, 0, 0, rate)
-        write_json(folder / "meta/stats.json", {name: _statistics(array, True) for name, array in whole.items()})
-        write_json(folder / "meta/info.json", _info(demos, task, rate))
+        stats = {name: _statistics(array, True) for name, array in whole.items()}
+        stats |= {film.key: _pooled_colors(film, [len(demo.actions) for demo in demos.demos]) for film in films}
+        write_json(folder / "meta/stats.json", stats)
+        write_json(folder / "meta/info.json", _info(demos, task, rate, films))
 
 
 def parquet() -> types.ModuleType:
@@ -136,7 +190,32 @@ def _statistics(array: np.ndarray, quantiles: bool = False) -> dict[str, list[fl
     return {"count": [len(rows)], **{name: values.tolist() for name, values in found.items()}}
 
 
-def _info(demos: DemoSet, task: TaskSpec, rate: float) -> dict[str, Any]:
+def _add_film(rows: list[dict[str, Any]], film: Footage, rate: float) -> None:
+    """Adds to the rows of the episodes where in a film they are."""
+    for row, colors in zip(rows, film.colors, strict=True):
+        place = f"videos/{film.key}"
+        row |= {f"{place}/chunk_index": 0, f"{place}/file_index": 0}
+        row |= {
+            f"{place}/from_timestamp": row["dataset_from_index"] / rate,
+            f"{place}/to_timestamp": row["dataset_to_index"] / rate,
+        }
+        row |= {f"stats/{film.key}/{what}": value for what, value in _image_statistics(colors, row["length"]).items()}
+
+
+def _pooled_colors(film: Footage, lengths: list[int]) -> dict[str, Any]:
+    """Statistics of a whole film, from those of its demonstrations."""
+    least, largest, means, deviations = np.stack(film.colors, axis=1)
+    mean = np.average(means, axis=0, weights=lengths)
+    variance = np.average(deviations**2 + (means - mean) ** 2, axis=0, weights=lengths)
+    return _image_statistics(np.stack([least.min(axis=0), largest.max(axis=0), mean, np.sqrt(variance)]), sum(lengths))
+
+
+def _image_statistics(colors: np.ndarray, count: int) -> dict[str, Any]:
+    named = zip(("min", "max", "mean", "std"), colors, strict=True)
+    return {"count": [count], **{name: value.reshape(3, 1, 1).tolist() for name, value in named}}
+
+
+def _info(demos: DemoSet, task: TaskSpec, rate: float, films: Sequence[Footage]) -> dict[str, Any]:
     features: dict[str, dict[str, Any]] = {
         "observation.state": _feature("float32", demos.observation_size, _column_names(demos.fields)),
         "action": _feature("float32", demos.action_size, list(task.action_names)),
@@ -144,6 +223,7 @@ def _info(demos: DemoSet, task: TaskSpec, rate: float) -> dict[str, Any]:
         "next.done": _feature("bool"),
         "next.success": _feature("bool"),
     }
+    features |= {film.key: _video(film, rate) for film in films}
     features |= {name: _feature("float32" if name == "timestamp" else "int64") for name in INDICES}
     return {
         "codebase_version": "v3.0",
@@ -157,13 +237,24 @@ def _info(demos: DemoSet, task: TaskSpec, rate: float) -> dict[str, Any]:
         "fps": rate,
         "splits": {"train": f"0:{len(demos)}"},
         "data_path": "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet",
-        "video_path": None,
+        "video_path": "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4" if films else None,
         "features": features,
     }
 
 
 def _feature(dtype: str, columns: int = 1, names: list[str] | None = None) -> dict[str, Any]:
     return {"dtype": dtype, "shape": [columns], "names": names}
+
+
+def _video(film: Footage, rate: float) -> dict[str, Any]:
+    of_film = {"height": film.height, "width": film.width, "channels": 3, "fps": rate}
+    of_film |= {"codec": "h264", "pix_fmt": "yuv420p", "is_depth_map": False}
+    return {
+        "dtype": "video",
+        "shape": [film.height, film.width, 3],
+        "names": ["height", "width", "channels"],
+        "info": {**{f"video.{name}": value for name, value in of_film.items()}, "has_audio": False},
+    }
 
 
 def _column_names(fields: Fields) -> list[str]:
