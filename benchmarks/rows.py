@@ -6,6 +6,8 @@ import csv
 from collections.abc import Mapping
 from pathlib import Path
 
+from expertgen.evaluation.evaluate import Evaluation
+
 HERE = Path(__file__).parent
 
 
@@ -22,3 +24,12 @@ def append_row(path: Path, row: Mapping[str, object]) -> None:
         if new:
             writer.writeheader()
         writer.writerow({name: round(value, 4) if isinstance(value, float) else value for name, value in row.items()})
+
+
+def rates(**stages: Evaluation) -> dict[str, float]:
+    """Success of each stage with its interval, in three columns."""
+    return {
+        f"{name}{end}": value
+        for name, stage in stages.items()
+        for end, value in (("", stage.success), ("_low", stage.low), ("_high", stage.high))
+    }

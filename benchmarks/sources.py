@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Literal
 
 import tyro
-from rows import HERE, append_row, read_rows
+from rows import HERE, append_row, rates, read_rows
 
 from expertgen.demos.store import DemoSet
 from expertgen.errors import UsageError
@@ -98,12 +98,7 @@ def row(source: str, seed: int) -> dict[str, object]:
         "seed": seed,
         "episodes": len(DemoSet.load(folder / "demos" / "demos.h5")),
         "demos": demos.success,
-        "prior": prior.success,
-        "prior_low": prior.low,
-        "prior_high": prior.high,
-        "expert": expert.success,
-        "expert_low": expert.low,
-        "expert_high": expert.high,
+        **rates(prior=prior, expert=expert),
         "env_steps": expert.env_steps,
         "steer_seconds": round(expert.seconds, 1),
         "cpu": read_json(folder / "run.json")["machine"]["cpu"],

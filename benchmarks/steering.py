@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
-from rows import append_row, read_rows
+from rows import append_row, rates, read_rows
 
 from expertgen.evaluation.results import Results
 from expertgen.pipeline.run import run
@@ -74,12 +74,7 @@ def row(task: str, seed: int, folder: Path) -> dict[str, object]:
         "task": task,
         "seed": seed,
         "demos": demos.success,
-        "prior": prior.success,
-        "prior_low": prior.low,
-        "prior_high": prior.high,
-        "expert": expert.success,
-        "expert_low": expert.low,
-        "expert_high": expert.high,
+        **rates(prior=prior, expert=expert),
         "mode": Expert.load(folder / "expert" / "expert.safetensors").mode,
         "steps_to_success": expert.steps_to_success,
         "env_steps": expert.env_steps,
