@@ -76,10 +76,11 @@ def test_an_untrained_actor_explores_around_zero():
     assert float(log_deviation.abs().max()) < 0.3
 
 
+@pytest.mark.parametrize("exact", [False, True])
 @torch.no_grad()
-def test_critics_side_by_side_are_critics_one_by_one():
+def test_critics_side_by_side_are_critics_one_by_one(exact):
     torch.manual_seed(1)
-    ensemble = CriticEnsemble(critics=3, observation_size=4, action_size=2, width=8, depth=3)
+    ensemble = CriticEnsemble(critics=3, observation_size=4, action_size=2, width=8, depth=3, exact=exact)
     for shift in ensemble.body.shifts:
         shift.normal_()
     ensemble.bias.normal_()
@@ -89,28 +90,29 @@ def test_critics_side_by_side_are_critics_one_by_one():
     for i in range(3):
         x = torch.cat([observation, action], dim=1)
         body = ensemble.body
-        for weight, bias, shift in zip(body.weights, body.biases, body.shifts, strict=True):
-            x = torch.relu(torch.nn.functional.layer_norm(x @ weight[i] + bias[i], (8,)) + shift[i])
+        biases = [bias[i] for bias in body.biases] if exact else [0.0] * 3
+        for weight, bias, shift in zip(body.weights, biases, body.shifts, strict=True):
+            x = torch.relu(torch.nn.functional.layer_norm(x @ weight[i] + bias, (8,)) + shift[i])
         alone = (x @ ensemble.weight[i]).squeeze(1) + ensemble.bias[i, 0, 0]
         torch.testing.assert_close(together[i], alone, rtol=0.02, atol=0.02)  # where products are in bfloat16
     assert not torch.equal(together[0], together[1])
 
 
 @torch.no_grad()
-def test_twice_as_fast_does_not_look_the_same():
+def test_twice_as_fast_does_not_look_the_same_to_exact_networks():
     # LayerNorm takes the length of what it is given: only a bias before it keeps the length of an observation.
     torch.manual_seed(0)
     observation, action = torch.randn(10, 4), torch.randn(10, 2)
-    critics = CriticEnsemble(critics=2, observation_size=4, action_size=2, width=64, depth=1)
+    critics = CriticEnsemble(critics=2, observation_size=4, action_size=2, width=64, depth=1, exact=True)
     values, others = critics(observation, action), critics(2 * observation, 2 * action)
     assert float((values - others).abs().mean()) > 0.05 * float(values.std())
-    actor = TanhGaussianActor(4, 2, 64, 1)
+    actor = TanhGaussianActor(4, 2, 64, 1, exact=True)
     assert not torch.allclose(actor(observation)[0], actor(2 * observation)[0], atol=1e-4)
 
 
-def test_inputs_are_told_apart_that_bfloat16_does_not_tell_apart(monkeypatch):
+def test_exact_networks_tell_inputs_apart_that_bfloat16_does_not(monkeypatch):
     monkeypatch.setattr("expertgen.rl.networks.fast_bfloat16", lambda device: True)
-    critic = CriticEnsemble(2, 3, 1, 16, 2)
+    critic = CriticEnsemble(2, 3, 1, 16, 2, exact=True)
     one, other = (critic(torch.full((1, 3), x), torch.zeros(1, 1)) for x in (1.0, 1.003))
     assert not torch.equal(one, other)
 

@@ -68,7 +68,7 @@ class TanhGaussianPolicy(nn.Module):
         super().__init__()
         self.action_size = action_size
         self.normalizer = Normalizer(observation_size)
-        self.actor = TanhGaussianActor(observation_size, action_size, width, depth)
+        self.actor = TanhGaussianActor(observation_size, action_size, width, depth, exact=True)
 
     def distribution(
         self, observation: Float[Tensor, "batch observation"]
@@ -108,10 +108,9 @@ class ReturnSacAgent:
         self.generator = generator
         self.action_size = action_size
         device = generator.device
-        self.policy = TanhGaussianPolicy(observation_size, action_size, config.width, config.depth).to(device)
-        self.critic = CriticEnsemble(config.critics, observation_size, action_size, config.width, config.depth).to(
-            device
-        )
+        sizes = (observation_size, action_size, config.width, config.depth)
+        self.policy = TanhGaussianPolicy(*sizes).to(device)
+        self.critic = CriticEnsemble(config.critics, *sizes, exact=True).to(device)
         self.target_critic = copy.deepcopy(self.critic).requires_grad_(False)
         self.log_temperature = torch.tensor(config.temperature, device=device).log().requires_grad_()
         self.discount = config.discount
