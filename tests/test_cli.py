@@ -12,6 +12,7 @@ from expertgen.cli import main, parsing, runs
 from expertgen.cli.options import resolve
 from expertgen.demos.imperfections import Imperfections
 from expertgen.demos.scripted import default_imperfections
+from expertgen.pipeline.settings import default_settings
 from expertgen.prior.prior import DiffusionPrior, PriorConfig
 from expertgen.steering.expert import Expert
 from expertgen.steering.noise import NoiseSpace
@@ -383,3 +384,9 @@ def test_a_reader_that_has_seen_enough_gets_no_traceback():
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait() == 1
+
+
+def test_a_hand_has_another_prior_and_noise_of_fewer_numbers_than_an_arm():
+    hand, arm = (default_settings(task) for task in ("adroit-door", "peg-insert-side"))
+    assert (hand.prior.chunk_length, hand.steer.noise_rank) == (4, 1)
+    assert (arm.prior.chunk_length, arm.steer.noise_rank) == (8, 0)
