@@ -86,6 +86,12 @@ def test_what_envpool_recorded_is_replayed(tmp_path):
     assert len(pictures(films[0].path)) == sum(LENGTHS)
 
 
+def test_demonstrations_may_be_longer_than_the_time_limit(tmp_path):
+    demos, _ = wander()
+    short = replace(TASK, horizon=2)
+    assert len(drain(shoot(demos, short, ("front",), tmp_path, SIZE))[0]) == 3
+
+
 def test_another_course_is_refused_or_left_out(tmp_path):
     demos, _ = wander()
     assert len(drain(shoot(moved(demos, 1, 0.009), TASK, ("front",), tmp_path, SIZE))[0]) == 3

@@ -77,7 +77,8 @@ def shoot(
     if min(size) < 16 or width % 2 or height % 2:
         raise UsageError(f"pictures of {width}×{height} cannot be encoded: width and height must be even, at least 16")
     chosen = [replace(camera, width=width, height=height) for camera in select_cameras(task, cameras)]
-    replay = _Replay(task)
+    longest = max(len(demo.actions) for demo in demos.demos)
+    replay = _Replay(replace(task, horizon=max(task.horizon, longest)))  # people may have taken longer
 
     filmed: list[Demo] = []
     notes: list[str] = []
@@ -119,7 +120,6 @@ class _Replay:
     def __init__(self, task: TaskSpec) -> None:
         if not task.simulator_id.startswith("MetaWorld/"):
             raise UsageError(f"demonstrations of {task.id!r} cannot be drawn: pictures are for MetaWorld's tasks")
-        # An episode that ends a little earlier than recorded stands still, so the horizon is not what ends it.
         self._env = MetaWorldEnv(task, 1)
         self._env.reset(seed=0)
         fields = [one for one in task.fields if one.unit == "m" and not one.name.startswith("previous_")]
