@@ -4,7 +4,7 @@
     expertgen demos import adroit-door adroit_door_human.npz --out runs/sources/human.h5
     taskset -c 0 python benchmarks/sources.py run                     # everything that sources.csv lacks
 
-On drawer-open: the shipped programs that a language model wrote, the task's scripted demonstrator with its calibrated
+On drawer-open: the shipped program that a language model wrote, the task's scripted demonstrator with its calibrated
 imperfections, and recordings through the browser. Nobody sits there: a script looks at the numbers on the page and
 holds keys down, so its demonstrations have the page's actions, delays and detours, but not a person's hesitation.
 On adroit-door: 25 demonstrations that people gave with a glove (https://arxiv.org/abs/1709.10087). All settings are the
@@ -40,7 +40,7 @@ class Options:
 
     what: tyro.conf.Positional[Literal["record", "run"]]
     """Record ten episodes in a browser, or do the runs."""
-    sources: tuple[str, ...] = ("programs", "scripted", "browser", "human")
+    sources: tuple[str, ...] = ("program", "scripted", "browser", "human")
     """Which sources."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Seeds of the runs."""
@@ -74,8 +74,8 @@ def record(path: Path, episodes: int = 10) -> None:
 def settings(source: str) -> RunConfig:
     """Settings of a run on demonstrations of a source."""
     config = default_settings("adroit-door" if source == "human" else "drawer-open")
-    if source == "programs":
-        return replace(config, program=(Path("drawer-open"),))
+    if source == "program":
+        return replace(config, program=(Path("drawer-open/hook"),))
     if source == "scripted":
         return config
     path = FOLDER / f"{source}.h5"

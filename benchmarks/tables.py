@@ -225,6 +225,23 @@ def leaderboard(file: str, suite_name: str) -> str:
     return markdown(("task", *analysis.methods), body)
 
 
+def sources() -> str:
+    """What prior and expert come of each source of demonstrations."""
+    header = ("task", "source", "episodes", "demonstrations", "prior", "expert (mean)", "expert, each seed (95%)")
+    groups = by(read_rows(HERE / "sources.csv"), "task", "source")
+    body = (
+        (
+            task,
+            source,
+            group[0]["episodes"],
+            *(f"{mean(group, name):.1%}" for name in ("demos", "prior", "expert")),
+            each(group),
+        )
+        for (task, source), group in groups.items()
+    )
+    return markdown(header, body)
+
+
 def calibration() -> str:
     """How imperfect each scripted demonstrator is, and what that leads to."""
     header = ("task", "strength", "demonstrations", "prior", "95%", "tried: strength → prior", "")
@@ -280,5 +297,4 @@ if __name__ == "__main__":
     print(steering(), over_tasks(), fresh(), students("students.csv"), students("depth.csv"), sep="\n\n")
     print("", offline("error_newest", 32), "", offline("error_newest_5_steps", 32), sep="\n")
     print("", offline("error_newest", 32, "deterministic"), sep="\n")
-    if read_rows(HERE / "weightings_fast.csv"):
-        print("", returns("weightings_fast.csv", "weightings-fast"), sep="\n")
+    print("", returns("weightings_fast.csv", "weightings-fast"), "", sources(), sep="\n")

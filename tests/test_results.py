@@ -40,6 +40,12 @@ def test_the_page_of_calibrations_shows_what_is_shipped(monkeypatch):
     assert tables.calibration() in page, "python benchmarks/tables.py prints what docs/calibration.md should show"
 
 
+def test_the_page_of_demonstrations_shows_what_the_table_of_sources_holds(monkeypatch):
+    tables = load(BENCHMARKS / "tables.py", monkeypatch)
+    page = (ROOT / "docs" / "demos.md").read_text(encoding="utf-8")
+    assert tables.sources() in page, "python benchmarks/tables.py prints what docs/demos.md should show"
+
+
 def test_the_page_of_weightings_shows_what_the_tables_hold(monkeypatch):
     tables = load(BENCHMARKS / "tables.py", monkeypatch)
     page = (ROOT / "docs" / "weightings.md").read_text(encoding="utf-8").splitlines()
