@@ -201,14 +201,12 @@ def returns(file: str, suite_name: str) -> str:
     return markdown(header, body)
 
 
-def leaderboard(file: str, suite_name: str) -> str:
+def leaderboard(suite_name: str) -> str:
     """A suite of experts: success on each task, mean over seeds with its 95% interval, and over tasks.
 
-    Args:
-        file: the results.csv of the suite, or those of several machines joined.
-        suite_name: the suite.
+    The last method is the one that the others are compared with.
     """
-    _, analysis = _analysis(file, suite_name)
+    _, analysis = _analysis("comparisons.csv", suite_name)
     found = {(row.task, row.method): row for row in analysis.rows()}
     body = [
         (task, *(_percent(found[task, method].estimate) for method in analysis.methods)) for task in analysis.shared
@@ -254,8 +252,13 @@ def calibration() -> str:
 
 
 def _analysis(file: str, suite_name: str) -> tuple[Suite, Analysis]:
-    """A suite, and the statistics of those of its tasks and seeds that every method has in a table."""
-    suite, rows = find_suite(suite_name), read_rows(HERE / file)
+    """A suite, and the statistics of those of its tasks and seeds that every method has in a table.
+
+    A table may hold more, as `comparisons.csv` does: what several suites have in common was run once.
+    """
+    suite = find_suite(suite_name)
+    parts = {"task": suite.tasks, "method": suite.methods, "seed": tuple(map(str, suite.seeds))}
+    rows = [row for row in read_rows(HERE / file) if all(row[name] in part for name, part in parts.items())]
     seeds = {name: set(by(group, "task", "seed")) for (name,), group in by(rows, "method").items()}
     complete = set.intersection(*seeds.values())  # a table may be printed while runs are under way
     standings: Standings = {}

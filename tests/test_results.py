@@ -60,6 +60,23 @@ def test_the_page_of_weightings_shows_what_the_tables_hold(monkeypatch):
         assert not missing, "python benchmarks/tables.py prints what docs/weightings.md should show"
 
 
+def test_runs_that_suites_have_in_common_are_joined_once(tmp_path, monkeypatch):
+    join = load(BENCHMARKS / "join.py", monkeypatch)
+    header = "task,method,seed,point,env_steps,seconds,measure,value,episodes"
+    table = tmp_path / "comparisons.csv"
+    suites = {
+        "quick": ["toy,steer,0,curve,10,1,success,0.5,", "toy,steer,0,final,20,2,success,0.9,256"],
+        "assembly": ["toy,steer,0,final,20,3,success,0.9,256", "toy,steer,1,final,20,2,success,0.7,256"],
+    }
+    for name, rows in suites.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "results.csv").write_text("\n".join([header, *rows, ""]))
+    folders = (tmp_path / "quick", tmp_path / "assembly", tmp_path / "not begun")
+    assert join.join(folders, table) == ["toy/steer/0", "toy/steer/1"]
+    assert table.read_text().splitlines() == [header, *suites["quick"], suites["assembly"][1]]
+    assert join.join(folders, table) == []
+
+
 @pytest.mark.parametrize("path", sorted(BENCHMARKS.glob("*.py")), ids=lambda path: path.stem)
 def test_benchmarks_can_be_imported(path, monkeypatch):
     for peer in PEERS.get(path.stem, ()):

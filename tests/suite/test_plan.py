@@ -8,7 +8,7 @@ from expertgen.cli import main
 from expertgen.demos.store import Demo, DemoSet, fields_of
 from expertgen.errors import UsageError
 from expertgen.suite import kinds
-from expertgen.suite.plan import built_in_suites, find_suite, members, suite_from
+from expertgen.suite.plan import built_in_suites, find_suite, members, narrowed, suite_from
 from expertgen.tasks.metaworld_specs import metaworld_tasks
 from expertgen.tasks.registry import get_task
 from tests.suite.toy import KIND
@@ -94,6 +94,8 @@ def test_a_wrong_suite_is_refused_in_one_line_and_nothing_is_written(name, tmp_p
         ([], "which suite?"),
         (["quik"], "neither a file nor a suite; did you mean 'quick'"),
         (["quick", "--seeds", "1", "1"], "--seeds: seeds has 1 twice"),
+        (["quick", "--tasks", "asembly"], "--tasks: suite 'quick' has no 'asembly'; did you mean 'assembly'"),
+        (["quick", "--methods", "steer", "steer"], "--methods: it has 'steer' twice"),
         (["quick", "--workers", "0"], "--workers must be 1 to"),
         (["quick", "--workers", "1000"], "each has a core to itself"),
         (["quick", "--out", "full"], "--out full exists already"),
@@ -125,6 +127,18 @@ def test_a_suite_survives_its_own_form():
     suite = suite_from({**FINE, "reference": {"good": {"toy-a": [0.5, 1]}}}, "suite.yaml")
     assert suite.reference["good"]["toy-a"] == (0.5, 1.0)
     assert suite_from(yaml.safe_load(yaml.safe_dump(suite.to_json())), "again") == suite
+
+
+def test_a_part_of_a_suite_is_a_suite():
+    bands = {"good": {"toy-a": [0.5, 1], "toy-return": [3, 4]}, "plain": {"toy-a": [0, 1]}}
+    suite = suite_from({**FINE, "reference": bands}, "suite.yaml")
+    part = narrowed(suite, tasks=("toy-a",), methods=("good",))
+    assert list(map(str, members(part))) == ["toy-a/good/0", "toy-a/good/1"]
+    assert part.reference == {"good": {"toy-a": (0.5, 1.0)}}
+    assert set(part.scale) <= {"toy-a"}
+    assert suite_from(part.to_json(), "again") == part
+    assert narrowed(suite) == suite
+    assert narrowed(suite, methods=("plain", "good")).methods.keys() == suite.methods.keys()
 
 
 @pytest.mark.parametrize("name", [name for name in built_in_suites() if name != "dexterous"])

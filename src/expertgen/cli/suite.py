@@ -14,7 +14,7 @@ from expertgen.cli.parsing import CONSOLE, free, new_folder, parse
 from expertgen.errors import ExpertgenError, TrainingError, UsageError
 from expertgen.suite.analysis import outside_reference
 from expertgen.suite.display import standings_table, watch
-from expertgen.suite.plan import Suite, built_in_suites, find_suite, suite_from
+from expertgen.suite.plan import Suite, built_in_suites, find_suite, narrowed, suite_from
 from expertgen.suite.report import load_template, write_suite_report
 from expertgen.suite.runner import check_workers, member_folder, read_suite, run_suite
 
@@ -33,6 +33,10 @@ class _SuiteOptions:
     """Runs at a time; by default one a core."""
     seeds: tuple[int, ...] | None = None
     """Seeds to use instead of the suite's."""
+    tasks: tuple[str, ...] | None = None
+    """Which of the suite's tasks; by default all."""
+    methods: tuple[str, ...] | None = None
+    """Which of the suite's methods; by default all."""
 
 
 def suite_verb(words: list[str]) -> None:
@@ -65,13 +69,13 @@ def suite_verb(words: list[str]) -> None:
 def _resolve(options: _SuiteOptions) -> tuple[Suite, Path]:
     """The suite that the command line means, and its folder."""
     if options.resume is not None:
-        for name in ("suite", "out", "seeds"):
+        for name in ("suite", "out", "seeds", "tasks", "methods"):
             if getattr(options, name) is not None:
                 raise UsageError(f"--resume {options.resume} knows its {name}; leave that out, or start a new suite")
         return read_suite(options.resume), options.resume
     if options.suite is None:
         raise UsageError(f"which suite? A YAML file, or one of {', '.join(built_in_suites())}")
-    suite = find_suite(options.suite)
+    suite = narrowed(find_suite(options.suite), options.tasks, options.methods)
     if options.seeds is not None:
         suite = suite_from(replace(suite, seeds=options.seeds).to_json(), "--seeds")
     return suite, new_folder(options.out or free(Path("suites") / suite.name))

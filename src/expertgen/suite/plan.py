@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -144,6 +144,32 @@ def suite_from(value: Mapping[str, Any], where: str) -> Suite:
     )
 
 
+def narrowed(suite: Suite, tasks: Sequence[str] | None = None, methods: Sequence[str] | None = None) -> Suite:
+    """A part of a suite, in the suite's order.
+
+    Args:
+        suite: all of it.
+        tasks: which of its tasks; None for all.
+        methods: which of its methods; None for all.
+
+    Raises:
+        UsageError: naming what the suite does not have.
+    """
+    tasks = _part(suite, "tasks", suite.tasks, tasks)
+    methods = _part(suite, "methods", tuple(suite.methods), methods)
+    return replace(
+        suite,
+        tasks=tasks,
+        methods={method: suite.methods[method] for method in methods},
+        scale={task: ends for task, ends in suite.scale.items() if task in tasks},
+        reference={
+            method: {task: band for task, band in bands.items() if task in tasks}
+            for method, bands in suite.reference.items()
+            if method in methods
+        },
+    )
+
+
 def members(suite: Suite) -> list[Member]:
     """All runs of a suite, seed by seed, so that a suite that is stopped early has compared everything once.
 
@@ -160,6 +186,16 @@ def members(suite: Suite) -> list[Member]:
                     raise type(error)(f"suite {suite.name!r}, task {task!r}, method {name!r}: {error}") from None
                 found.append(Member(task, name, seed, method.kind, settings))
     return found
+
+
+def _part(suite: Suite, name: str, there: tuple[str, ...], wanted: Sequence[str] | None) -> tuple[str, ...]:
+    if wanted is None:
+        return there
+    for one in _distinct(wanted, str, "it", f"--{name}"):
+        if one not in there:
+            near = nearest(one, there)
+            raise UsageError(f"--{name}: suite {suite.name!r} has no {one!r}{near}; there are {', '.join(there)}")
+    return tuple(one for one in there if one in wanted)
 
 
 def _method(name: Any, value: Any, where: str) -> Method:

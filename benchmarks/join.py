@@ -1,0 +1,44 @@
+"""Adds what suites have measured to one table: runs that several suites have in common are needed only once.
+
+python benchmarks/join.py suites/quick suites/assembly       # to benchmarks/comparisons.csv
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rows import HERE, append_row, read_rows
+
+RUN = ("task", "method", "seed")
+"""What makes a run. A method must mean the same in all suites whose tables are joined."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is added to what."""
+
+    suites: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """Folders of suites, which need not be finished."""
+    table: Path = HERE / "comparisons.csv"
+    """The table that rows are added to. Runs that it has are left alone."""
+
+
+def join(folders: tuple[Path, ...], table: Path) -> list[str]:
+    """Adds the finished runs of suites that a table lacks, and returns their names."""
+    added = []
+    for folder in folders:
+        known = {tuple(row[name] for name in RUN) for row in read_rows(table)}
+        for row in read_rows(folder / "results.csv"):
+            run = tuple(row[name] for name in RUN)
+            if run not in known:
+                append_row(table, row)
+                added.append("/".join(run))
+    return list(dict.fromkeys(added))
+
+
+if __name__ == "__main__":
+    options = tyro.cli(Options)
+    print(*join(options.suites, options.table) or ["nothing new"], sep="\n")
