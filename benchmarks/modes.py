@@ -19,7 +19,7 @@ import tyro
 from rows import append_row
 
 from expertgen.evaluation.rollouts import Episode, run_episodes
-from expertgen.pipeline.measure import EVALUATION_SEED
+from expertgen.evaluation.seeds import EVALUATION_SEED
 from expertgen.rl.learner import Mode
 from expertgen.runs.machine import available_cores, prepare_process
 from expertgen.runs.metrics import read_metrics

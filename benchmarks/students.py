@@ -24,8 +24,8 @@ from expertgen.distillation.dagger import DistillConfig, distill
 from expertgen.distillation.student import Student, StudentPolicy, make_student_env
 from expertgen.evaluation.policy import Policy
 from expertgen.evaluation.rollouts import run_episodes
+from expertgen.evaluation.seeds import EVALUATION_SEED
 from expertgen.evaluation.statistics import wilson_interval
-from expertgen.pipeline.measure import EVALUATION_SEED
 from expertgen.runs.files import read_json, write_json
 from expertgen.runs.machine import available_cores, prepare_process
 from expertgen.runs.metrics import read_metrics

@@ -35,6 +35,10 @@ REFUSED = {
     "negative seed": (["run", "assembly", "--seed", "-1"], "seed must not be negative"),
     "no environments": (["run", "assembly", "--steer.num-envs", "0"], "steer.num_envs must be at least 1"),
     "only warm-up": (["run", "assembly", "--steer.env-steps", "9000"], "steer.warmup_env_steps (16000) must be less"),
+    "seed of the evaluation": (
+        ["run", "assembly", "--seed", "999"],
+        "seed 999 is that of the episodes on which experts",
+    ),
     "huge seed": (["run", "assembly", "--seed", "99999999999999999999"], "seed must not be negative, and below 2**63"),
     "no number": (
         ["run", "assembly", "--distill.learning-rate", "nan"],
@@ -77,7 +81,15 @@ REFUSED = {
     ),
     "late update": (
         ["steer", "assembly", "--method", "dppo", "--dppo.rounds", "500"],
-        "dppo.rounds (500) puts the prior's first update at env step 768000, behind steer.env_steps (280000)",
+        "the first update would come at env step 768000, behind steer.env_steps (280000)",
+    ),
+    "too few updates": (
+        ["steer", "assembly", "--method", "residual", "--steer.num-envs", "4"],
+        "residual.updates_per_step (0.125) is less than one update a round of 4 environments",
+    ),
+    "noises of demonstrations": (
+        ["steer", "assembly", "--steer.demo-share", "0.1", "--steer.noise-rank", "1"],
+        "steer.demo_share does not fit steer.noise_rank 1",
     ),
     "no deviation": (
         ["steer", "assembly", "--method", "dppo", "--dppo.likelihood-deviation", "0"],

@@ -26,7 +26,7 @@ SMALL = {
     "num_envs=64": "num_envs=2",
     "(task, 64)": "(task, 2)",
     "PriorConfig(chunk_length=4)": "PriorConfig(chunk_length=4, iterations=2, batch_size=8, width=8)",
-    "LoopConfig()": "LoopConfig(num_envs=8, env_steps=400, segment_env_steps=200, warmup_env_steps=100)",
+    "LoopConfig()": "LoopConfig(num_envs=8, env_steps=400, segment_env_steps=400, warmup_env_steps=100)",
     "DistillConfig()": "DistillConfig(iterations=1, final_iterations=1, decisions=4, num_envs=2, updates=2, "
     "batch_size=4, width=16, points=32, train_points=16)",
 }

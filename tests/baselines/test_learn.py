@@ -26,7 +26,7 @@ from tests.steering.toy import STEER, TASK, TINY, train_toy_prior
 from tests.toys import PointEnv, point_demos
 
 SAC = SacConfig(width=32, depth=2, learning_rate=2e-3, average_rate=0.01)
-RESIDUAL = ResidualConfig(scale=0.5, progressive_env_steps=4000, sac=replace(SAC, discount=0.99))
+RESIDUAL = ResidualConfig(scale=0.5, progressive_share=0.25, sac=replace(SAC, discount=0.99))
 DIRECT = DirectConfig(chunk_length=2, sac=replace(SAC, critics=3, discount=0.98))
 IBRL = IbrlConfig(sac=replace(SAC, critics=3))
 SELF_IMITATION = SelfImitationConfig(demo_share=0.0, discount=0.7, learning_rate=1e-3, average_rate=0.01)
@@ -143,6 +143,6 @@ def test_a_file_that_does_not_fit_is_refused_in_one_line(prior, demos, tmp_path)
 
 
 def test_demonstrations_that_are_wanted_must_be_given(prior, tmp_path):
-    with pytest.raises(UsageError, match=r"DirectConfig\.demo_share needs demonstrations"):
+    with pytest.raises(UsageError, match="demo_share needs demonstrations"):
         drain(learn_baseline(TASK, prior, DIRECT, TINY, 0, tmp_path))
     drain(learn_baseline(TASK, prior, replace(DIRECT, demo_share=0.0), TINY, 0, tmp_path))

@@ -70,7 +70,7 @@ def test_corrected_actions_stay_within_bounds():
     [
         ({"scale": 0.0}, r"residual\.scale must lie in \(0, 2\], not 0\.0: 0 corrects nothing"),
         ({"scale": float("nan")}, r"residual\.scale must lie in"),
-        ({"progressive_env_steps": -1}, r"residual\.progressive_env_steps must not be negative"),
+        ({"progressive_share": 1.5}, r"residual\.progressive_share must"),
         ({"updates_per_step": 0.0}, r"residual\.updates_per_step must be positive"),
     ],
 )

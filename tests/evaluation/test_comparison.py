@@ -10,6 +10,7 @@ from expertgen.evaluation.comparison import (
     interquartile_mean,
     mean,
     performance_profile,
+    permutation_p_value,
     probability_of_improvement,
     stratified_bootstrap,
 )
@@ -117,3 +118,26 @@ def test_everything_agrees_with_rliable():
         )
         low, high = stratified_bootstrap(statistic, *ours_given)
         np.testing.assert_allclose([low, high], intervals["x"][:, 0], atol=0.06)
+
+
+def test_permutation_agrees_with_scipy_on_one_task():
+    ours, theirs = np.array([0.9, 0.8, 0.95, 0.7, 0.85]), np.array([0.6, 0.75, 0.5, 0.8])
+
+    def distance(a, b, axis=-1):
+        return np.abs(probability_of_improvement([np.moveaxis(a, axis, -1)], [np.moveaxis(b, axis, -1)]) - 0.5)
+
+    exact = stats.permutation_test((ours, theirs), distance, vectorized=True, n_resamples=np.inf, alternative="greater")
+    assert permutation_p_value([ours], [theirs]) == pytest.approx(exact.pvalue, abs=0.01)
+
+
+def test_permutation_by_hand():
+    # Of 20 ways to deal six runs, two part them so far. Three tasks alike: 2 of 20³.
+    apart = [np.array([3.0, 4.0, 5.0])], [np.array([0.0, 1.0, 2.0])]
+    assert permutation_p_value(*apart) == pytest.approx(0.1, abs=0.02)
+    assert permutation_p_value(*(3 * one for one in apart)) < 0.002
+    assert permutation_p_value(apart[0], apart[0]) == 1.0
+
+
+def test_permutation_seldom_parts_what_is_the_same():
+    found = [permutation_p_value(scores(seed, 3, 3), scores(seed + 1000, 3, 3), 199) < 0.05 for seed in range(300)]
+    assert np.mean(found) < 0.08

@@ -6,6 +6,7 @@ from typing import get_args
 import pytest
 import torch
 
+from expertgen.dynamics.reports import geometric_mean, one_step_error
 from expertgen.dynamics.termination import LearnedTermination
 from expertgen.dynamics.transitions import Transitions
 from expertgen.errors import TrainingError, UsageError
@@ -79,7 +80,12 @@ def test_the_newest_data_are_measured_before_the_model_learns_them(tmp_path):
     predicted = torch.cat([state.mean(dim=0), reward.mean(dim=0)[:, None]], dim=1)
     error = ((predicted - variance).square().mean(dim=0) / unit + 1e-6).log().mean().exp()
     assert figures["error_newest"] == pytest.approx(float(error), rel=1e-3)
-    assert figures["error_buffer"] > 0
+    older = all_rows[torch.arange(len(all_rows) - 12)]
+    held = older[learner.trainer.held_out(older)]
+    assert 0 < len(held) < len(older)
+    known = geometric_mean(one_step_error(learner.model, held, unit))
+    assert figures["error_buffer"] == pytest.approx(known, rel=1e-3), "on what is never trained on"
+    assert {"residual_newest", "coverage_newest", "residual_buffer", "coverage_buffer"} <= figures.keys()
 
 
 def test_switches_decide_where_weights_count(tmp_path):

@@ -11,6 +11,9 @@ from expertgen.dynamics.termination import TERMINATIONS
 from expertgen.dynamics.weighting.density_ratio import DensityRatio
 from expertgen.dynamics.weighting.interface import Limits
 from expertgen.errors import TrainingError, UsageError
+from expertgen.evaluation.seeds import EVALUATION_SEED
+from expertgen.mbrl import run as mbrl_run
+from expertgen.mbrl.episodes import play_returns
 from expertgen.mbrl.mbpo import MbpoConfig
 from expertgen.mbrl.presets import TASK_PRESETS
 from expertgen.mbrl.run import MbrlConfig, default_settings, run_mbrl
@@ -51,7 +54,8 @@ def test_learns_the_toy(tmp_path):
     for name in ("q", "entropy", "temperature", "critic_loss", "weights_effective_sample_size", "rollout_length"):
         assert name in logged[1]
     assert logged[1]["error_newest"] < 0.1
-    assert set(logged[2]) == {"step", "seconds", "updates", "return", "return_deviation", "episode_steps"}
+    evaluation = {"return", "return_deviation", "episode_steps", "discount"}
+    assert set(logged[2]) == {"step", "seconds", "updates"} | evaluation
 
 
 def test_weights_that_say_nothing_reproduce_uniform_mbpo_bit_for_bit(tmp_path, monkeypatch):
@@ -90,6 +94,28 @@ def test_a_finished_run_is_read_back(tmp_path):
     again = run(tmp_path)
     assert agent_bytes(tmp_path) == before
     assert again["return"] == first["return"], "evaluated again, it is the same agent on the same episodes"
+
+
+@pytest.mark.parametrize("keep_best", [False, True])
+def test_a_planner_that_was_killed_while_it_was_evaluated_has_its_model_back(tmp_path, monkeypatch, keep_best):
+    mbpo = replace(TINY.mbpo, keep_best=keep_best, late_discount=0.8, late_discount_from=TINY.mbpo.exploration_steps)
+    changes = {"act_with": "planner", "mbpo": mbpo}
+    straight = run(tmp_path / "straight", **changes)
+
+    def killed(env, actor, seed, device):
+        if seed == EVALUATION_SEED:
+            raise KeyboardInterrupt
+        return play_returns(env, actor, seed, device)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(mbrl_run, "play_returns", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path / "killed", **changes)
+    assert (tmp_path / "killed" / "agent.safetensors").exists()
+    assert run(tmp_path / "killed", **changes)["return"] == straight["return"]
+    assert sorted(p.name for p in (tmp_path / "killed").iterdir()) == sorted(
+        p.name for p in (tmp_path / "straight").iterdir()
+    )
 
 
 def test_only_the_tasks_own_end_stops_the_bootstrap(tmp_path, monkeypatch):

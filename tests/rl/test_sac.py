@@ -56,6 +56,17 @@ def test_target_and_losses_by_hand():
     assert float(health["actor_loss"]) == pytest.approx(actor_loss, rel=1e-5)
 
 
+def test_of_many_critics_two_are_drawn_for_each_target():
+    batch = Batch(torch.zeros(2, 3), torch.zeros(2, 2), torch.zeros(2), torch.zeros(2, 3), torch.ones(2))
+    found = set()
+    for seed in range(40):
+        agent = make_agent(replace(SMALL, critics=3), seed=seed)
+        constant_critic(agent.critic, 0.1, 0.1, 0.1)
+        constant_critic(agent.target_critic, 0.4, 0.6, 0.8)
+        found.add(round(float(agent.update(batch)["td_error"]) + 0.1, 5))
+    assert found == {0.4, 0.6}, "the minimum of two: never the highest, not always the lowest"
+
+
 def test_entropy_is_per_action_dimension():
     agent = make_agent(action_size=6)
     with torch.no_grad():

@@ -109,6 +109,19 @@ def test_policy_acts_in_its_declared_mode_unless_told_otherwise():
     np.testing.assert_array_equal(overridden.plan(OBSERVATION.numpy(), ids), plan)
 
 
+def test_around_the_prior_the_mean_is_a_step_from_fresh_noise():
+    expert = make_expert("mean", space=NoiseSpace(bound=0.5, around_prior=True))
+    policies, noises = [ExpertPolicy(expert, seed) for seed in (1, 1, 2)], []
+    for policy in policies:
+        policy.plan(OBSERVATION.numpy(), np.arange(5))
+        noises.append(policy.noise)
+    assert torch.equal(noises[0], noises[1])
+    step = expert.space.bound * expert.actor.act(expert.prior.normalize(OBSERVATION))
+    epsilon = noises[0].flatten(1) - step
+    assert 0.7 < float(epsilon.std()) < 1.3
+    assert not torch.equal(noises[0], noises[2])
+
+
 def test_a_file_that_does_not_fit_is_refused_in_one_line(tmp_path):
     path = tmp_path / "expert.safetensors"
     make_expert().save(path)

@@ -164,7 +164,7 @@ def scripted(planned, see):
         see(policy)
         yield from ()
         success = round(next(planned) * 100)
-        return [type("Episode", (), {"success": i < success})() for i in range(100)]
+        return [type("Episode", (), {"success": i < success, "steps": 3})() for i in range(100)]
 
     return played
 
@@ -195,6 +195,12 @@ def test_the_best_of_all_validations_and_modes_is_kept(quick_prior, tmp_path, mo
     assert not torch.equal(expert.actor.head.weight, actors[5][1])
 
 
+def test_segments_hold_an_episode_of_every_environment(quick_prior, tmp_path):
+    drain(steer(TASK, quick_prior, replace(TINY, num_envs=16, segment_env_steps=10), 0, tmp_path))
+    validated = [row["step"] for row in rows(tmp_path) if "validated_mean" in row]
+    assert [step // (16 * TASK.horizon) for step in validated] == [1, 1], "640 steps, and the rest"
+
+
 def test_it_stops_early_at_the_wanted_success(quick_prior, tmp_path):
     drain(steer(TASK, quick_prior, replace(TINY, stop_at=0.0), 0, tmp_path))
     assert 400 <= rows(tmp_path)[-1]["step"] < 600
@@ -204,6 +210,44 @@ def test_validation_waits_for_success_in_training_but_for_the_last(quick_prior, 
     drain(steer(TASK, quick_prior, replace(TINY, validate_from=1.1), 0, tmp_path))
     validations = [row for row in rows(tmp_path) if "validated_mean" in row]
     assert [row["step"] >= TINY.env_steps for row in validations] == [True]
+
+
+def test_where_training_never_succeeds_enough_its_best_segment_is_validated_in_the_end(
+    quick_prior, tmp_path, monkeypatch
+):
+    successes, actors = iter([0.1, 0.6, 0.3]), []
+    segment = looping._Run.segment
+
+    def staged(self):
+        yield from segment(self)
+        self.recent.clear()
+        self.recent.extend([True] * round(10 * (success := next(successes))) + [False] * round(10 - 10 * success))
+        seen.append(self.learner.agent.average_actor.head.weight.clone())
+
+    seen = []
+    played = scripted(iter([0.5, 0.7, 0.4, 0.4]), lambda policy: actors.append(policy.expert.actor.head.weight.clone()))
+    monkeypatch.setattr(looping, "run_episodes", played)
+    monkeypatch.setattr(looping._Run, "segment", staged)
+    expert = drain(steer(TASK, quick_prior, replace(TINY, validate_from=0.9), 0, tmp_path))
+    assert [torch.equal(actor, seen[i]) for actor, i in zip(actors, [1, 1, 2, 2], strict=True)] == [True] * 4
+    assert (expert.mode, expert.validated) == ("sampled", 0.7)
+    assert [row["validation_env_steps"] for row in rows(tmp_path) if "validated_mean" in row] == [600, 1200]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"num_envs": 16},
+        ),
+        ({"num_envs": 1}, r"updates_per_decision \(0\.25\) is less than one update a round of 1 environments"),
+        ({"algorithm": "ppo", "ppo": replace(TINY.ppo, rounds=200)}, r"the first update would come at env step 1600"),
+        ({"demo_share": 0.1, "noise_rank": 1}, r"steer\.demo_share does not fit steer\.noise_rank 1"),
+    ],
+)
+def test_what_leaves_nothing_to_learn_is_refused(quick_prior, tmp_path, changes, said):
+    with pytest.raises(UsageError, match=said):
+        drain(steer(TASK, quick_prior, replace(TINY, **changes), 0, tmp_path, demos=point_demos(4, 0)))
 
 
 def test_warm_up_acts_with_clipped_normal_noise(quick_prior, tmp_path, monkeypatch):
@@ -360,7 +404,6 @@ def test_stopped_between_two_steps_it_goes_on_to_the_same_result(quick_prior, tm
         ({"noise_rank": -1}, r"steer\.noise_rank must not be negative, not -1"),
         ({"noise_bound": float("nan")}, r"steer\.noise_bound must be positive, not nan"),
         ({"updates_per_decision": -1.0}, r"steer\.updates_per_decision must be positive"),
-        ({"num_envs": 1}, r"steer\.updates_per_decision \(0\.25\) is less than one update a round of 1 environments"),
         ({"demo_share": 1.0}, r"steer\.demo_share must lie in \[0, 1\)"),
         ({"demo_share": 0.2, "algorithm": "ppo"}, r"steer\.demo_share does not fit steer\.algorithm ppo"),
         ({"demo_share": 0.2, "noise_around_prior": True}, r"steer\.demo_share does not fit steer\.noise_around_prior"),

@@ -132,7 +132,8 @@ def test_a_method_that_does_not_learn_is_a_dotted_line(analysis):
     suite = analysis.suite
     for run in analysis._runs:
         if run[1] == "fair":
-            analysis._runs[run] = [tuple(p for p in points if p.point != "curve") for points in analysis._runs[run]]
+            for seed, points in analysis._runs[run].items():
+                analysis._runs[run][seed] = tuple(p for p in points if p.point != "curve")
     svg = curves_chart(analysis, suite.tasks, "env_steps", "all")
     assert svg.count("stroke-dasharray") == 1
 
@@ -159,6 +160,33 @@ def test_motion_by_hand(analysis):
     assert analysis.motion("good", "noise_norm").value == pytest.approx(0.9)
     assert analysis.motion("fair", "noise_norm") is None
     assert analysis.motion("good", "dtw") is None
+
+
+def test_only_runs_with_a_counterpart_are_compared():
+    # Both methods do well on the easy task and badly on the hard one; one was stopped after less of the latter.
+    suite = suite_from(
+        SUITE | {"scale": {}, "tasks": ["toy-a", "toy-b"], "methods": {"a": {"kind": "toy"}, "b": {"kind": "toy"}}}, ""
+    )
+    values = {"toy-a": 0.9, "toy-b": 0.1}
+    every = {
+        str(m): Standing(m, "done", points=(Point("final", 60, 6.0, "success", values[m.task], 10),))
+        for m in members(suite)
+    }
+    del every["toy-b/a/1"], every["toy-a/b/0"]
+    analysis = Analysis(suite, every)
+    assert analysis.overall("a").value == analysis.overall("b").value == pytest.approx(0.5)
+    assert analysis.improvement("a", "b").value == 0.5
+    assert analysis.alone == ["toy-a/a/0", "toy-b/b/1"]
+    assert [len(row.values) for row in analysis.rows()] == [2, 1, 1, 2], "but all are shown"
+
+
+def test_no_interval_where_a_task_has_one_run():
+    suite = suite_from(SUITE, "")
+    some = standings(suite)
+    del some["toy-a/good/1"]
+    analysis = Analysis(suite, some)
+    assert analysis.overall("good").low is None
+    assert analysis.improvement("good", "fair").low is None
 
 
 def test_one_seed_has_the_interval_of_its_episodes():

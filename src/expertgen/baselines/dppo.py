@@ -81,6 +81,11 @@ class DppoConfig:
     def __post_init__(self) -> None:
         check_ranges(self, "dppo")
 
+    @property
+    def first_update(self) -> int:
+        """Decisions of every environment before the prior first learns."""
+        return (self.critic_updates + 1) * self.rounds
+
 
 def denoising_step(
     predict: NoisePredictor,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -69,7 +68,7 @@ def learn_baseline(
     result = folder / "expert.safetensors"
     if not result.exists():
         learner = _learner(task, prior.to(device), options, seed, device)
-        config = config.loop(**_loop_options(options))
+        config = loop_of(options, config)
         if config.demo_share:
             learner = replace(learner, demos=_demo_replay(learner, options, demos, seed, device))
         yield from learn(task, learner, config, seed, folder, "baseline", device, tensorboard)
@@ -91,15 +90,17 @@ def load_baseline(path: Path, options: Options) -> Baseline:
     return (TunedPrior if isinstance(options, SelfImitationConfig | DppoConfig) else LearnedBaseline).load(path)
 
 
-def _loop_options(options: Options) -> dict[str, Any]:
-    """What a baseline says of the loop itself."""
+def loop_of(options: Options, config: LoopConfig) -> LoopConfig:
+    """The loop in which a baseline learns: the one that is given, but for what the baseline says of it itself."""
     match options:
         case ResidualConfig():
-            return {"demo_share": 0.0, "updates_per_decision": options.updates_per_step}
+            return config.loop(demo_share=0.0, updates_per_decision=options.updates_per_step)
         case DppoConfig():
-            return {"demo_share": 0.0}
-        case _:
-            return {"demo_share": options.demo_share, "updates_per_decision": options.updates_per_decision}
+            return config.loop(demo_share=0.0)
+    own = {"demo_share": options.demo_share, "updates_per_decision": options.updates_per_decision}
+    if isinstance(options, SelfImitationConfig):
+        own["success_share"] = options.success_share
+    return config.loop(**own)
 
 
 def _learner(task: TaskSpec, prior: DiffusionPrior, options: Options, seed: int, device: str) -> Learner:
@@ -136,7 +137,7 @@ def _actor_learner(task: TaskSpec, prior: DiffusionPrior, options: ActorOptions,
         controller=controller,
         modes=("mean", "sampled") if isinstance(about, SacConfig) else ("mean",),
         solution=solution,
-        progressive_env_steps=options.progressive_env_steps if isinstance(options, ResidualConfig) else 0,
+        progressive_share=options.progressive_share if isinstance(options, ResidualConfig) else 0.0,
         reward=options.reward_of(task) if isinstance(options, DirectConfig) else success_reward,
     )
 
@@ -175,7 +176,7 @@ def _tuning_learner(
 def _demo_replay(learner: Learner, options: Options, demos: DemoSet | None, seed: int, device: str) -> Replay:
     """Chunks of the demonstrations that succeeded, as experience."""
     if demos is None:
-        raise UsageError(f"{type(options).__name__}.demo_share needs demonstrations; give some, or set it to 0")
+        raise UsageError("the baseline's demo_share needs demonstrations; give some, or set it to 0")
     controller = learner.controller(torch_generator(seed, "baseline", "demos"))
     decisions = demo_decisions(demos, controller.chunk_length)
     seen = controller.observe(decisions.observation.numpy(), np.arange(len(decisions.last)))

@@ -20,7 +20,7 @@ from torch import Tensor
 from expertgen.errors import UsageError
 from expertgen.prior.prior import Prior
 from expertgen.rl.sac import SacConfig
-from expertgen.runs.ranges import Natural, Positive, check_ranges
+from expertgen.runs.ranges import Positive, Share, check_ranges
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class ResidualConfig:
 
     scale: float = 0.1
     """Largest correction, in parts of the largest action."""
-    progressive_env_steps: Natural = 100_000
-    """Control steps until the residual acts at every step; before, at an ever larger share of them."""
+    progressive_share: Share = 0.35
+    """Part of the budget until the residual acts at every step; before, at an ever larger share of them."""
     updates_per_step: Positive = 0.125
     """Gradient steps for every control step of every environment."""
     sac: SacConfig = field(default_factory=lambda: SacConfig(discount=0.996, n_step=8))

@@ -38,6 +38,8 @@ class SelfImitationConfig:
 
     demo_share: Share = 0.1
     """Share of every batch drawn from demonstrations that succeeded."""
+    success_share: Share = 0.9
+    """Share of the rest drawn from its own successful episodes, once there are enough: others weigh nothing."""
     updates_per_decision: Positive = 0.25
     """Gradient steps for every decision of every environment."""
     discount: Rate = 0.9

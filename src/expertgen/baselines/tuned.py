@@ -12,9 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from expertgen.errors import FileError
-from expertgen.prior import prior as frozen
-from expertgen.prior.diffusion import ddim_path
-from expertgen.prior.prior import DiffusionPrior, PriorPolicy
+from expertgen.prior.prior import KIND, VERSION, DiffusionPrior, PriorPolicy
 from expertgen.rl.learner import Mode
 from expertgen.runs.checkpoint import load_checkpoint, save_checkpoint
 from expertgen.runs.seeding import torch_generator
@@ -47,7 +45,7 @@ class TunedPrior:
     def save(self, path: Path) -> None:
         """Saves the prior, with its success beside its description."""
         about: dict[str, Any] = self.prior.description() | {"validated": self.validated}
-        save_checkpoint(path, frozen.KIND, frozen.VERSION, self.prior.state(), about)
+        save_checkpoint(path, KIND, VERSION, self.prior.state(), about)
 
     @classmethod
     def load(cls, path: Path) -> TunedPrior:
@@ -56,7 +54,7 @@ class TunedPrior:
         Raises:
             FileError: if the file is missing, truncated, of another kind, version or shape.
         """
-        tensors, about = load_checkpoint(path, frozen.KIND, frozen.VERSION)
+        tensors, about = load_checkpoint(path, KIND, VERSION)
         if "validated" not in about:
             raise FileError(f"{path} holds a prior that no baseline has trained; give it as a prior_file")
         return cls(DiffusionPrior.from_state(about, tensors, path), about["validated"])
@@ -86,11 +84,9 @@ class TunedController:
     def warm_up(
         self, normal: Float[Tensor, "batch decided"], seen: Float[Tensor, "batch seen"]
     ) -> Float[Tensor, "batch decided"]:
-        """What the prior did before training, under N(0, I) noise."""
-        noise = normal[:, : self.chunk_size].unflatten(1, self.prior.noise_shape)
+        """What the prior did before training, under N(0, I) noise. On-policy agents do not ask for it."""
         with torch.inference_mode():
-            path = ddim_path(self.prior.network, self.prior.alpha_bar, self.prior.timesteps, seen, noise)
-            return torch.cat([x.flatten(1) for x in (noise, *path)], dim=1)[:, -self.action_size :]
+            return self.prior.decode_normalized(seen, normal.unflatten(1, self.prior.noise_shape)).flatten(1)
 
     def measures(self, action: Float[Tensor, "batch decided"]) -> dict[str, float]:
         """Root mean square of the chunks."""

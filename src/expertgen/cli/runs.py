@@ -15,10 +15,11 @@ from expertgen.cli.options import resolve
 from expertgen.cli.parsing import CONSOLE, parse
 from expertgen.errors import ExpertgenError, UsageError
 from expertgen.evaluation.results import Results
-from expertgen.pipeline.measure import EVALUATION_SEED, evaluate_run
+from expertgen.evaluation.seeds import EVALUATION_SEED, check_seed
+from expertgen.pipeline.measure import evaluate_run
 from expertgen.pipeline.robustness import measure_robustness
 from expertgen.pipeline.run import run
-from expertgen.pipeline.settings import Stage, check_seed
+from expertgen.pipeline.settings import Stage
 from expertgen.reporting.mbrl import is_mbrl_run, write_mbrl_report
 from expertgen.reporting.report import write_report
 from expertgen.reporting.terminal import results_table, robustness_table

@@ -17,7 +17,11 @@ from torch.nn.functional import softplus
 from expertgen.dynamics.model import Distribution, DynamicsModel, ModelConfig, normal_like
 
 BOUND_PENALTY = 0.005
-"""Weight of Σ (upper - lower bound of the log variance): half of MBPO's, whose loss is twice the log-likelihood."""
+"""Weight of Σ (upper - lower bound of the log variance) in the loss of each member, which has bounds of its own.
+
+MBPO's members share their bounds, and their summed loss is twice the log-likelihood with 0.01 of this: for each of its
+seven members a seventh of what is asked here.
+"""
 
 
 def gaussian_nll(

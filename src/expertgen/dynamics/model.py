@@ -205,8 +205,8 @@ class DynamicsModel(nn.Module, ABC):
     ) -> tuple[Float[Tensor, "batch observation"], Float[Tensor, " batch"]]:
         """Draws next observations and rewards, each row from one elite member.
 
-        Rows are dealt over the elites by a random permutation: a row costs one network, not all, and every elite gets
-        the same number of rows (up to one).
+        Rows are dealt over the elites by a random permutation: a row costs one network, not all. Every elite gets
+        ⌈B / elites⌉ rows, the last ones what is left.
 
         Args:
             observation: `[B, D]`.

@@ -12,14 +12,11 @@ from expertgen.dynamics.model import DynamicsModel
 from expertgen.dynamics.transitions import Transitions
 from expertgen.errors import UsageError
 
-_BUFFER_ROWS = 2000
-"""Rows of the buffer, drawn at random, that a report looks at."""
-
 _KNOWN = 1e-6
 """Error, in parts of a target's variance, below which it counts as known."""
 
-COVERAGES = (0.5, 0.8, 0.95)
-"""Shares of the predictive distribution whose central intervals are compared with the data."""
+COVERAGE = 0.8
+"""Share of the predictive distribution whose central interval is compared with the data."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +26,11 @@ class Calibration:
     Attributes:
         squared_residual: `[targets]`, mean of ((truth - predictive mean) / predictive deviation)²: 1 if calibrated,
             more if the model is too sure of itself.
-        observed: `[coverages, targets]`, share of the data within the central intervals of `COVERAGES`.
+        observed: `[targets]`, share of the data within the central interval that is to hold `COVERAGE` of them.
     """
 
     squared_residual: Float[Tensor, " targets"]
-    observed: Float[Tensor, "coverages targets"]
+    observed: Float[Tensor, " targets"]
 
 
 def target_variance(transitions: Transitions) -> Float[Tensor, " targets"]:
@@ -64,6 +61,8 @@ def open_loop_error(
     model: DynamicsModel, transitions: Transitions, unit: Float[Tensor, " targets"], horizon: int, num_envs: int = 1
 ) -> Float[Tensor, "horizon targets"]:
     """Mean squared error after 1 ... `horizon` steps of the elites' mean prediction, with the recorded actions.
+
+    In the unit of one step's change: errors of h steps that add up evenly are h² times that of one.
 
     Args:
         model: a trained model.
@@ -120,44 +119,43 @@ def calibration(
     truth = _columns(transitions.next_observation, transitions.reward)
     deviation = drawn.std(dim=0).clamp(min=1e-9)
     rank = (drawn < truth).float().mean(dim=0)
-    observed = [((rank - 0.5).abs() <= coverage / 2).float().mean(dim=0) for coverage in COVERAGES]
+    observed = ((rank - 0.5).abs() <= COVERAGE / 2).float().mean(dim=0)
     residual = (truth - drawn.mean(dim=0)) / deviation
-    return Calibration(residual.square().mean(dim=0), torch.stack(observed))
+    return Calibration(residual.square().mean(dim=0), observed)
 
 
 def error_report(
     model: DynamicsModel,
-    buffer: Transitions,
-    on_policy: Transitions,
+    newest: Transitions,
+    older: Transitions,
+    unit: Float[Tensor, " targets"],
     generator: torch.Generator,
     horizon: int = 5,
     num_envs: int = 1,
 ) -> dict[str, float]:
-    """Errors and calibration as numbers to log, on buffer data and on held-out data of the current policy.
+    """Errors and calibration as numbers to log, on held-out data of the current policy and of older ones.
 
-    Means over targets are geometric, so that no single one rules them. Errors are in parts of the buffer's variance.
+    Means over targets are geometric, so that no single one rules them.
 
     Args:
         model: a trained model.
-        buffer: what it was trained on.
-        on_policy: newer data, which it has not seen, in the order of experience.
+        newest: data that it has not seen, in the order of experience.
+        older: older data that it did not train on.
+        unit: from `target_variance`.
         generator: source of samples.
         horizon: steps of the open-loop error; left out where no episode of the new data is as long.
         num_envs: environments that gave their rows in turn.
     """
-    unit = target_variance(buffer)
-    drawn = torch.randperm(len(buffer), generator=generator)[:_BUFFER_ROWS].to(buffer.reward.device)
     numbers: dict[str, float] = {}
-    for name, data in (("buffer", buffer[drawn]), ("on_policy", on_policy)):
-        calibrated = calibration(model, data, generator)
-        numbers[f"{name}/error"] = geometric_mean(one_step_error(model, data, unit))
-        numbers[f"{name}/squared_residual"] = geometric_mean(calibrated.squared_residual)
-        for coverage, observed in zip(COVERAGES, calibrated.observed.mean(dim=1).tolist(), strict=True):
-            numbers[f"{name}/coverage_{coverage:g}"] = observed
-    if len(window_starts(on_policy, horizon, num_envs)):
-        last = open_loop_error(model, on_policy, unit, horizon, num_envs)[-1]
-        numbers[f"on_policy/error_{horizon}_steps"] = geometric_mean(last)
-    numbers["on_policy/error_over_buffer"] = numbers["on_policy/error"] / numbers["buffer/error"]
+    for name, data in (("newest", newest), ("buffer", older)):
+        if len(data):
+            calibrated = calibration(model, data, generator)
+            numbers[f"error_{name}"] = geometric_mean(one_step_error(model, data, unit))
+            numbers[f"residual_{name}"] = geometric_mean(calibrated.squared_residual)
+            numbers[f"coverage_{name}"] = float(calibrated.observed.mean())
+    if len(window_starts(newest, horizon, num_envs)):
+        last = open_loop_error(model, newest, unit, horizon, num_envs)[-1]
+        numbers[f"error_newest_{horizon}_steps"] = geometric_mean(last)
     return numbers
 
 

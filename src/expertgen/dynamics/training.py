@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from expertgen.dynamics.model import DynamicsModel
@@ -51,7 +51,7 @@ class ModelTrainingConfig:
     learning_rate: Positive = 1e-3
     """Adam's learning rate."""
     weight_decay: NotNegative = 1e-5
-    """Coefficient of the squared weights in the loss."""
+    """Coefficient of half the squared weights in the loss."""
     gradient_bound: Positive = 100.0
     """Longest gradient of a member: an impact that no member thought possible must not undo what it has learned."""
     holdout: float = 0.1
@@ -95,6 +95,10 @@ class ModelTrainer:
             model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
         )
 
+    def held_out(self, transitions: Transitions) -> Bool[Tensor, " rows"]:
+        """Which rows are kept for early stopping, and never trained on; a row is, or is not, for ever."""
+        return row_uniforms(transitions, self.seed, 1)[0] < self.config.holdout
+
     def train(
         self,
         transitions: Transitions,
@@ -126,7 +130,7 @@ class ModelTrainer:
         """
         config, model = self.config, self.model
         weights = self._checked(weights, transitions)
-        held = row_uniforms(transitions, self.seed, 1)[0] < config.holdout
+        held = self.held_out(transitions)
         present = weights > 0
         holdout_rows, rows = held & (present | (not config.weighted_holdout)), ~held & present
         if not (holdout_rows.any() and rows.any()):
@@ -158,7 +162,7 @@ class ModelTrainer:
             ]
             done += epoch
             best.update()
-            improved = best.error < (1 - config.improvement) * reference
+            improved = reference - best.error > config.improvement * reference.abs()
             stale = 0 if improved.any() else stale + 1
             reference = torch.where(improved, best.error, reference)
             shown = {"loss": sum(losses) / epoch, "holdout": float(best.error.mean())}

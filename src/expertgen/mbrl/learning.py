@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from expertgen.dynamics.model import DynamicsModel
-from expertgen.dynamics.reports import geometric_mean, one_step_error, open_loop_error, target_variance, window_starts
+from expertgen.dynamics.reports import error_report, target_variance
 from expertgen.dynamics.termination import LearnedTermination, Termination, check_termination
 from expertgen.dynamics.training import ModelTrainer, ModelTrainingConfig, Objective
 from expertgen.dynamics.transitions import TransitionBuffer, Transitions
@@ -25,7 +25,7 @@ OPEN_LOOP_STEPS = 5
 """Steps after which the open-loop error is logged."""
 
 _BUFFER_ROWS = 2000
-"""Rows of older data, drawn at random, on which the error is measured."""
+"""Rows of older data, drawn at random from the holdout, on which the error is measured at most."""
 
 
 class ModelLearner:
@@ -131,19 +131,13 @@ class ModelLearner:
             check_termination(self.termination, self.buffer.newest(count))
 
     def _errors(self, generator: torch.Generator) -> dict[str, float]:
-        """Errors of the elites' mean prediction, in parts of the buffer's variance."""
+        """Errors and calibration on what the model did not train on; see `error_report`."""
         transitions, newest = self.buffer.all(), self.buffer.newest(self._fresh)
-        older = len(transitions) - len(newest)
-        drawn = torch.randperm(older, generator=generator)[:_BUFFER_ROWS].to(transitions.reward.device)
-        unit = target_variance(transitions)
-        errors = {
-            "error_newest": geometric_mean(one_step_error(self.model, newest, unit)),
-            "error_buffer": geometric_mean(one_step_error(self.model, transitions[drawn], unit)),
-        }
-        if len(window_starts(newest, OPEN_LOOP_STEPS)):
-            last = open_loop_error(self.model, newest, unit, OPEN_LOOP_STEPS)[-1]
-            errors[f"error_newest_{OPEN_LOOP_STEPS}_steps"] = geometric_mean(last)
-        return errors
+        older = transitions[torch.arange(len(transitions) - len(newest), device=transitions.reward.device)]
+        order = torch.randperm(len(older), generator=generator).to(transitions.reward.device)
+        held = order[self.trainer.held_out(older)[order]][:_BUFFER_ROWS]
+        samples = torch.Generator(transitions.reward.device).manual_seed(self._refreshes)
+        return error_report(self.model, newest, older[held], target_variance(transitions), samples, OPEN_LOOP_STEPS)
 
     def state(self) -> dict[str, Tensor]:
         """Everything that the next refresh continues from, as named tensors."""

@@ -35,6 +35,7 @@ from torch import Tensor
 from expertgen.dynamics.training import Objective
 from expertgen.dynamics.transitions import TransitionBuffer, Transitions
 from expertgen.errors import TrainingError, UsageError
+from expertgen.evaluation.seeds import VALIDATION_SEED
 from expertgen.mbrl.episodes import Acting, Experience, play_returns
 from expertgen.mbrl.learning import ModelLearner
 from expertgen.mbrl.rollouts import branched_rollouts, concatenate, rollout_length
@@ -47,9 +48,6 @@ from expertgen.runs.ranges import Count, Natural, Share, check_ranges
 from expertgen.runs.seeding import derive_seed, torch_generator
 from expertgen.tasks.registry import make_env
 from expertgen.tasks.spec import TaskSpec
-
-VALIDATION_SEED = 555
-"""Environment seed of the evaluations while learning: the same for all runs, used for nothing else."""
 
 
 @dataclass(frozen=True)
@@ -139,8 +137,8 @@ def mbpo(
         learner: the model, and how its data are weighted.
         config: options.
         seed: the run's seed.
-        folder: the stage's folder; until the end it holds `state.safetensors`, and with `keep_best` the
-            best agent so far.
+        folder: the stage's folder; `state.safetensors` there is what a killed run, or one whose planner is still to
+            be evaluated, continues from.
         actor: acts in the environment instead of the agent: a planner that trusts its value.
         objective: what the model minimises from the second epoch on; its own loss by default, and before.
         tensorboard: also write TensorBoard event files.
@@ -152,12 +150,11 @@ def mbpo(
         TrainingError: if a loss or a prediction is not finite; the batch is in `folder/bad_batch.safetensors`. Also if
             the termination rule disagrees with the simulator.
     """
-    result, state = folder / "agent.safetensors", folder / "state.safetensors"
+    result = folder / "agent.safetensors"
+    run = _Run(task, agent, learner, config, seed, folder, actor or agent, objective)
     if result.exists():
-        state.unlink(missing_ok=True)
         agent.load_state(load_checkpoint(result, "mbrl-agent", 1)[0], result)
         return agent
-    run = _Run(task, agent, learner, config, seed, folder, actor or agent, objective)
     writer = MetricsWriter(folder, keep_rows=run.rows, tensorboard=tensorboard)
     while run.env_steps < config.env_steps:
         yield from run.epoch(writer) if run.segments else run.explore()
@@ -167,7 +164,6 @@ def mbpo(
         agent.load_state(load_checkpoint(result, "mbrl-agent", 1)[0], result)
     else:
         run.save_agent(result)
-    state.unlink()
     return agent
 
 
@@ -196,6 +192,15 @@ class _Run:
         if (folder / "state.safetensors").exists():
             self._load()
 
+    @property
+    def discount(self) -> float:
+        """The agent's, which may change while it learns."""
+        return self.agent.discount
+
+    @discount.setter
+    def discount(self, value: float) -> None:
+        self.agent.discount = value
+
     def explore(self) -> Generator[StageProgress, None, None]:
         """Uniform actions."""
         start, draw = time.monotonic(), torch_generator(self.seed, "mbrl", "explore")
@@ -216,7 +221,7 @@ class _Run:
         health: defaultdict[str, list[Tensor]] = defaultdict(list)
         steps = min(config.epoch_steps, config.env_steps - self.env_steps)
         if config.late_discount is not None and self.env_steps >= config.late_discount_from:
-            self.agent.discount = config.late_discount
+            self.discount = config.late_discount
         draw = self._seed_streams()
         with closing(make_env(self.task, 1)) as env:
             real = Experience(env, derive_seed(self.seed, "mbrl", "env", self.segments), self.device)
@@ -246,7 +251,8 @@ class _Run:
             self.best_return = self.last_return
             self.save_agent(self.best_path)
         evaluation = {"return": self.last_return, "return_deviation": float(returns.std())}
-        writer.write(self._counts() | evaluation | {"episode_steps": float(lengths.mean())})
+        evaluation |= {"episode_steps": float(lengths.mean()), "discount": self.discount}
+        writer.write(self._counts() | evaluation)
         self.segments += 1
         yield self._progress()
 
@@ -345,4 +351,4 @@ def _drawn(transitions: Transitions, shape: tuple[int, int], generator: torch.Ge
     return transitions[torch.randint(len(transitions), shape, generator=generator).to(transitions.reward.device)]
 
 
-_COUNTERS = ("segments", "env_steps", "updates", "seconds", "last_return", "best_return")
+_COUNTERS = ("segments", "env_steps", "updates", "seconds", "last_return", "best_return", "discount")

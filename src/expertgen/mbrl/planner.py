@@ -1,7 +1,8 @@
 """Planning with a world model: sample action sequences, imagine them, keep what is best, and trust a value beyond.
 
 PETS (Chua et al. 2018, https://arxiv.org/abs/1805.12114) with the update of MPPI (Williams et al. 2017) and a value at
-the horizon. It acts as an agent does, so any loop that learns a model can act by it.
+the horizon. It acts as an agent does, so any loop that learns a model can act by it. Unlike in PETS, a plan is imagined
+once and not by several particles: each step is a draw from an elite of its own.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from expertgen.dynamics.weighting.density_ratio import DensityRatioConfig
 from expertgen.dynamics.weighting.interface import Limits
 from expertgen.dynamics.weighting.occupancy import OccupancyConfig
 from expertgen.errors import UsageError
+from expertgen.evaluation.seeds import EVALUATION_SEED
 from expertgen.mbrl.episodes import Acting, play_returns
 from expertgen.mbrl.learning import ModelLearner
 from expertgen.mbrl.mbpo import MbpoConfig, mbpo
@@ -39,9 +40,6 @@ from expertgen.tasks.spec import TaskSpec
 
 ENSEMBLES = {"gaussian": GaussianEnsemble, "deterministic": DeterministicEnsemble, "mixture": MixtureEnsemble}
 """What members of the world model can predict."""
-
-EVALUATION_SEED = 999
-"""Environment seed of the reported return: the same for all runs, and used for nothing else."""
 
 FORMAT = 1
 """Version of the form of `results.json`."""
@@ -139,6 +137,7 @@ def run_mbrl(config: MbrlConfig, folder: Path, command: str) -> Generator[StageP
         write_json(folder / "run.json", about | {"versions": package_versions()})
         write_json(folder / "config.json", plain(config))  # last: with it the folder can be resumed
     if (folder / "results.json").exists():
+        (folder / "state.safetensors").unlink(missing_ok=True)
         return read_json(folder / "results.json")
     agent, learner, actor = make_parts(task, config, folder)
     objective = value_gradient_objective(agent.values) if config.weighting == "vagram" else None
@@ -166,6 +165,7 @@ def run_mbrl(config: MbrlConfig, folder: Path, command: str) -> Generator[StageP
         "versions": about["versions"],
     }
     write_json(folder / "results.json", results)
+    (folder / "state.safetensors").unlink(missing_ok=True)
     return results
 
 

@@ -17,6 +17,7 @@ from expertgen.evaluation.evaluate import Evaluation, save_episodes, summarize
 from expertgen.evaluation.policy import Policy
 from expertgen.evaluation.results import Results
 from expertgen.evaluation.rollouts import Episode, run_episodes
+from expertgen.evaluation.seeds import EVALUATION_SEED
 from expertgen.pipeline.settings import RunConfig
 from expertgen.prior.prior import DiffusionPrior, PriorPolicy
 from expertgen.reporting.noise import NoisePicture
@@ -33,11 +34,20 @@ from expertgen.tasks.metaworld import MetaWorldEnv
 from expertgen.tasks.registry import get_task, make_env
 from expertgen.tasks.spec import TaskSpec
 
-EVALUATION_SEED = 999
-"""Environment seed of every reported success rate: the same for all policies and runs, and used for nothing else."""
-
 WITH_CAMERAS = ("teacher", "student", "bc_student", "blind_student")
 """What is measured in the students' simulator."""
+
+POLICY_FILES = {
+    "prior": "prior/prior.safetensors",
+    "zero_noise": "prior/prior.safetensors",
+    "constant_noise": "constant_noise/noise.safetensors",
+    "expert": "expert/expert.safetensors",
+    "teacher": "expert/expert.safetensors",
+    "student": "student/student.safetensors",
+    "bc_student": "bc_student/student.safetensors",
+    "blind_student": "blind_student/student.safetensors",
+}
+"""What each policy of a run is loaded from, within its folder."""
 
 
 def measure(
@@ -95,15 +105,15 @@ def saved_policies(folder: Path, config: RunConfig, env: TaskEnv) -> dict[str, P
             their teacher, are left out where it has none.
     """
     policies: dict[str, Policy] = {}
-    if (path := folder / "prior" / "prior.safetensors").exists():
+    if (path := folder / POLICY_FILES["prior"]).exists():
         prior, device = DiffusionPrior.load(path).to(config.device), config.device
         generator = torch_generator(config.seed, "prior", "evaluation")
         policies["prior"] = PriorPolicy(prior, generator, device=device)
         policies["zero_noise"] = PriorPolicy(prior, device=device)
-        if (path := folder / "constant_noise" / "noise.safetensors").exists():
+        if (path := folder / POLICY_FILES["constant_noise"]).exists():
             noise = load_checkpoint(path, "constant-noise", 1)[0]["noise"]
             policies["constant_noise"] = PriorPolicy(prior, noise=noise, device=device)
-    if (path := folder / "expert" / "expert.safetensors").exists():
+    if (path := folder / POLICY_FILES["expert"]).exists():
         options = config.method_options
         expert = Expert.load(path) if isinstance(options, SteerConfig) else load_baseline(path, options)
         policies["expert"] = expert.to(config.device).policy(config.seed)
@@ -111,7 +121,7 @@ def saved_policies(folder: Path, config: RunConfig, env: TaskEnv) -> dict[str, P
         if "expert" in policies:
             policies["teacher"] = policies["expert"]
         for name in ("student", "bc_student", "blind_student"):
-            if (path := folder / name / "student.safetensors").exists():
+            if (path := folder / POLICY_FILES[name]).exists():
                 policies[name] = StudentPolicy(Student.load(path).to(config.device), env, seed=config.seed)
     return policies
 

@@ -11,7 +11,8 @@ from expertgen.evaluation.perturbations import perturb, read_perturbations
 from expertgen.evaluation.results import Results
 from expertgen.evaluation.robustness import UNDISTURBED, Robustness, Trial
 from expertgen.evaluation.rollouts import Episode, run_episodes
-from expertgen.pipeline.measure import EVALUATION_SEED, WITH_CAMERAS, play_env, saved_policies
+from expertgen.evaluation.seeds import EVALUATION_SEED
+from expertgen.pipeline.measure import POLICY_FILES, WITH_CAMERAS, play_env, saved_policies
 from expertgen.pipeline.settings import RunConfig
 from expertgen.runs.config import overlay, read_yaml
 from expertgen.runs.progress import StageProgress
@@ -45,6 +46,9 @@ def measure_robustness(
     task = get_task(config.task)
     disturbances = [(UNDISTURBED, 0.0), *read_perturbations(task, perturbations)]
     chosen = _check_policies(policies, made)
+    for name in chosen:
+        if not (folder / POLICY_FILES[name]).exists():
+            raise FileError(f"{folder} lacks {POLICY_FILES[name]} of {name!r}; name others with --policies")
     path, num_envs = folder / "robustness.json", min(config.evaluation.num_envs, episodes)
     robustness = Robustness(task.id, episodes, num_envs, EVALUATION_SEED)
     if path.exists():
@@ -63,10 +67,8 @@ def measure_robustness(
             for done, (name, perturbation, strength) in enumerate(left):
                 world = env if perturbation == UNDISTURBED else perturb(env, perturbation, strength)
                 # Loaded anew for each trial, so that what a policy draws does not depend on what was played before.
-                saved = saved_policies(folder, config, env)
-                if name not in saved:
-                    raise FileError(f"{folder} lacks the files of {name!r}; name others with --policies")
-                loop = run_episodes(world, saved[name], episodes, EVALUATION_SEED)
+                policy = saved_policies(folder, config, env)[name]
+                loop = run_episodes(world, policy, episodes, EVALUATION_SEED)
                 label = f"{name} {perturbation}={strength:g}"
                 played = yield from _counted(loop, label, done * episodes, len(left) * episodes)
                 outcomes = "".join(str(int(episode.success)) for episode in played)

@@ -20,8 +20,9 @@ from expertgen.errors import FileError
 from expertgen.evaluation.evaluate import Evaluation, demo_episodes, save_episodes, summarize
 from expertgen.evaluation.policy import Policy
 from expertgen.evaluation.results import STAGES, Results
+from expertgen.evaluation.seeds import EVALUATION_SEED
 from expertgen.pipeline.inputs import check_inputs, collect_demos, read_demos
-from expertgen.pipeline.measure import EVALUATION_SEED, demos_of, measure, saved_policies
+from expertgen.pipeline.measure import demos_of, measure, saved_policies
 from expertgen.pipeline.settings import RunConfig
 from expertgen.pipeline.students import train_students
 from expertgen.prior.prior import DiffusionPrior, PriorPolicy

@@ -13,6 +13,7 @@ from expertgen.baselines.direct import DirectConfig
 from expertgen.baselines.dppo import DppoConfig
 from expertgen.baselines.ibrl import IbrlConfig
 from expertgen.baselines.learn import Options as BaselineOptions
+from expertgen.baselines.learn import loop_of
 from expertgen.baselines.residual import ResidualConfig
 from expertgen.baselines.self_imitation import SelfImitationConfig
 from expertgen.demos.collect import CollectConfig
@@ -21,7 +22,9 @@ from expertgen.demos.scripted import default_imperfections
 from expertgen.distillation.dagger import DistillConfig
 from expertgen.errors import FileError, UsageError
 from expertgen.evaluation.perturbations import read_perturbations
+from expertgen.evaluation.seeds import check_run_seed
 from expertgen.prior.prior import PriorConfig
+from expertgen.rl.ppo import PpoConfig
 from expertgen.runs.config import check_numbers
 from expertgen.runs.ranges import Count, Natural, check_ranges
 from expertgen.steering.steer import SteerConfig
@@ -99,7 +102,7 @@ class RunConfig:
     """Measuring success."""
 
     def __post_init__(self) -> None:
-        check_seed("seed", self.seed)
+        check_run_seed(self.seed)
         check_numbers(self)
         task = get_task(self.task)
         if (chunk := self.prior.chunk_length) > task.horizon:
@@ -116,15 +119,10 @@ class RunConfig:
             if (length := self.direct.chunk_length) > (horizon := task.horizon):
                 raise UsageError(f"direct.chunk_length ({length}) exceeds the horizon of {task.id!r} ({horizon} steps)")
             self.direct.reward_of(task)
-        if self.method == "dppo" and self.prior_file is None:
-            first = (self.dppo.critic_updates + 1) * self.dppo.rounds * self.steer.num_envs * chunk
-            if first > self.steer.env_steps:
-                raise UsageError(
-                    f"dppo.rounds ({self.dppo.rounds}) puts the prior's first update at env step {first}, behind "
-                    f"steer.env_steps ({self.steer.env_steps}); lower it"
-                )
-        if self.prior_file is None and self.expert_file is None:
-            self.steer.noise_space.action_size((chunk, task.action_size))
+        if self.expert_file is None:
+            self._check_budget()
+            if self.prior_file is None:
+                self.steer.check_noise((chunk, task.action_size))
         if task.success == "":
             raise UsageError(
                 f"task {task.id!r} has no success rule, so it cannot be steered on success; choose another"
@@ -153,6 +151,17 @@ class RunConfig:
             if path is not None and not path.is_file():
                 raise FileError(f"{name}: {path} does not exist")
 
+    def _check_budget(self) -> None:
+        """Refuses a budget from which the method that makes the expert would learn nothing."""
+        options, rounds = self.method_options, 0
+        agent = options.agent if isinstance(options, SteerConfig) else options
+        if isinstance(agent, PpoConfig | DppoConfig):
+            rounds = agent.first_update
+        loop = options if isinstance(options, SteerConfig) else loop_of(options, self.steer)
+        steps = self.prior.chunk_length if self.prior_file is None else 1  # of a prior in a file at least one
+        often = "updates_per_step" if self.method == "residual" else "updates_per_decision"
+        loop.check(rounds * loop.num_envs * steps, f"{self.method_group}.{often}")
+
     @property
     def method_options(self) -> SteerConfig | BaselineOptions:
         """Options of the method that makes the expert."""
@@ -162,12 +171,6 @@ class RunConfig:
     def method_group(self) -> str:
         """Where those options are."""
         return self.method.replace("-", "_")
-
-
-def check_seed(name: str, seed: int) -> None:
-    """Refuses seeds that are negative, or too large for the files that they stand in."""
-    if not 0 <= seed < 2**63:
-        raise UsageError(f"{name} must not be negative, and below 2**63, not {seed}")
 
 
 _FEW_JOINTS = 8

@@ -33,6 +33,9 @@ WEIGHTINGS = {
 }
 """Weighting → what it does, in one line."""
 
+LIMITED = ("pmer", "discriminator", "tom-chi2", "tom-kl")
+"""Weightings whose weights are limited."""
+
 _NUMBERS = ("return", "return_deviation", "episodes", "env_steps", "updates", "seconds", "peak_memory_mb")
 """What `results.json` has to hold."""
 
@@ -142,13 +145,20 @@ def _content(record: MbrlRecord) -> dict[str, Any]:
         "meaning": WEIGHTINGS.get(weighting, ""),
         "act_with": config.get("act_with", "policy"),
         "episodes": config["mbpo"].get("evaluation_episodes"),
-        "limit": config.get("limits", {}).get("largest", 0),
+        "limit": _limit(config) if weighting in LIMITED else None,
+        "weighs": [name for name in ("weight_model", "weight_starts") if config["mbpo"].get(name, True)],
         "weighted": (record.lately("weights_effective_sample_size") or 1.0) < 1.0,
         "lately": record.lately,
         "figures": _figures(record),
         "changed": _changed(config),
         "config": flat(config),
     }
+
+
+def _limit(config: Mapping[str, Any]) -> float:
+    """The largest weight that there can be: bounded, then mixed with uniform ones."""
+    limits = config.get("limits", {})
+    return 1 + limits.get("mix", 1.0) * (limits.get("largest", 1.0) - 1)
 
 
 def _headline(record: MbrlRecord) -> str:
@@ -178,6 +188,8 @@ def _figures(record: MbrlRecord) -> dict[str, str | None]:
 
     rows, results, agent = record.rows, record.results, record.config.get("agent", {})
     errors = [Line("error_newest", "expert", "newest data"), Line("error_buffer", "demos", "older data")]
+    residuals = [Line("residual_newest", "expert", "newest data"), Line("residual_buffer", "demos", "older data")]
+    coverages = [Line("coverage_newest", "expert", "newest data"), Line("coverage_buffer", "demos", "older data")]
     training = [Line("model_holdout_before", "demos", "before"), Line("model_holdout", "expert", "after")]
     chart = partial(metric_chart, rows, color="expert", over=STEPS)
     entropy = agent.get("target_entropy")
@@ -185,13 +197,9 @@ def _figures(record: MbrlRecord) -> dict[str, str | None]:
         "return_step": return_chart(rows, "step", results),
         "return_seconds": return_chart(rows, "seconds", results),
         "error": lines_chart(rows, errors, "Error of one step", STEPS, width=WIDE, log=True),
-        "error_steps": chart(
-            "error_newest_5_steps",
-            "Error after five steps",
-            width=WIDE,
-            log=True,
-            reference=(1.0, "no better than the mean"),
-        ),
+        "error_steps": chart("error_newest_5_steps", "Error after five steps", width=WIDE, log=True),
+        "residual": lines_chart(rows, residuals, "Squared residual", STEPS, log=True),
+        "coverage": lines_chart(rows, coverages, "Share within the 80% interval", STEPS),
         "holdout": lines_chart(rows, training, "Holdout error", STEPS, log=True),
         "rollout": chart("rollout_length", "Steps of a rollout") if record.varies("rollout_length") else None,
         "ages": ages_chart(rows),

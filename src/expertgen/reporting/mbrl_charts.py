@@ -97,12 +97,16 @@ def value_chart(rows: Rows, discount: float) -> str | None:
     """The critic's value beside what an evaluation's episode is worth with the same discount.
 
     The rewards of an episode are not logged, so its return is dealt evenly over its steps.
+
+    Args:
+        rows: of the log; a row of an evaluation has the discount of its time.
+        discount: where it has none.
     """
-    worth = [
-        {"step": row["step"], "worth": row["return"] / length * (1 - discount**length) / (1 - discount)}
-        for row in rows
-        if is_number(row.get("return")) and (length := row.get("episode_steps"))
-    ]
+    worth = []
+    for row in rows:
+        if is_number(row.get("return")) and (length := row.get("episode_steps")):
+            then = row.get("discount", discount)
+            worth.append({"step": row["step"], "worth": row["return"] / length * (1 - then**length) / (1 - then)})
     lines = [Line("q", "expert", "the critic's value"), Line("worth", "demos", "worth of an episode")]
     return lines_chart([*rows, *worth], lines, "Value", STEPS)
 

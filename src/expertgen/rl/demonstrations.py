@@ -17,12 +17,15 @@ from expertgen.rl.replay import Replay
 
 @dataclass(frozen=True)
 class DemoDecisions:
-    """Decisions of demonstrations that succeeded, episode after episode.
+    """Decisions of demonstrations that succeeded, in sequences as an agent would make them.
+
+    An episode gives H of these: the first begins with its first step, the second with its second, and so on, each with
+    a decision every H steps from there to success. So every step is the beginning of a decision once.
 
     Attributes:
-        observation: float32 `[M, D]`, the task's, every H-th of an episode.
+        observation: float32 `[M, D]`, the task's.
         chunk: float32 `[M, H, A]`, what was done from there; past an episode's end its last action is repeated.
-        last: bool `[M]`, success came with this chunk.
+        last: bool `[M]`, success came with this chunk, and the next decision begins another sequence.
     """
 
     observation: Float[Tensor, "decisions observation"]
@@ -44,7 +47,11 @@ def demo_decisions(demos: DemoSet, chunk_length: int) -> DemoDecisions:
     observation, chunk = windows(DemoSet(demos.task, demos.fields, tuple(successful)), chunk_length)
     lengths = [len(demo.actions) for demo in successful]
     starts = np.cumsum([0, *lengths[:-1]])
-    rows = [start + np.arange(0, length, chunk_length) for start, length in zip(starts, lengths, strict=True)]
+    rows = [
+        start + np.arange(first, length, chunk_length)
+        for start, length in zip(starts, lengths, strict=True)
+        for first in range(min(chunk_length, length))
+    ]
     last = torch.zeros(sum(map(len, rows)), dtype=torch.bool)
     last[np.cumsum([len(row) for row in rows]) - 1] = True
     index = torch.from_numpy(np.concatenate(rows))
@@ -54,7 +61,7 @@ def demo_decisions(demos: DemoSet, chunk_length: int) -> DemoDecisions:
 def replay_of(
     seen: Float[Tensor, "decisions seen"], action: Float[Tensor, "decisions decided"], last: Bool[Tensor, " decisions"]
 ) -> Replay:
-    """A replay of decisions, episode after episode, each of which ends in success.
+    """A replay of decisions, sequence after sequence, each of which ends in success.
 
     Args:
         seen: `[M, D']`, what an agent sees there.
@@ -63,7 +70,7 @@ def replay_of(
     """
     replay = Replay(len(seen), 1, seen.shape[1], action.shape[1], seen.device)
     never = torch.zeros(1, dtype=torch.bool, device=seen.device)
-    following = torch.cat([seen[1:], seen[-1:]])  # behind the last one of an episode nothing follows
+    following = torch.cat([seen[1:], seen[-1:]])  # behind the last one of a sequence nothing follows
     for now, done, after, end in zip(seen, action, following, last.to(seen.device), strict=True):
         replay.add(now[None], done[None], end[None].float(), after[None], end[None], never, end[None])
     return replay

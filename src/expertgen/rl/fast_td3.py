@@ -9,7 +9,8 @@ https://arxiv.org/abs/1802.09477) for many environments:
 - Exploration adds Gaussian noise of another deviation in each environment, from timid to bold.
 
 Departures: LayerNorm in all networks, Adam without weight decay, small target and averaging rates instead of large ones,
-n-step returns, and the deployed policy is a moving average of the actor, as in `rl/sac.py`.
+n-step returns, an environment keeps its deviation for the whole run instead of drawing one for each episode, and the
+deployed policy is a moving average of the actor, as in `rl/sac.py`.
 """  # noqa: E501
 
 from __future__ import annotations

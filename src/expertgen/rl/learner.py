@@ -93,7 +93,7 @@ class Learner:
         modes: in which an actor is validated.
         solution: makes what is kept of an actor in a mode.
         remembers_chunks: whether the replay gets chunks as actions, and not what the agent chose them by.
-        progressive_env_steps: control steps until the agent decides everywhere; before, it decides at a share of the
+        progressive_share: part of the budget until the agent decides everywhere; before, it decides at a share of the
             decisions that rises linearly, and the behaviour of the warm-up at the others.
         demos: demonstrations as experience, where batches have a share of them.
         reward: what a decision is rewarded with, float32 `[N]`; returns must lie in [0, 1].
@@ -108,6 +108,6 @@ class Learner:
     modes: tuple[Mode, ...]
     solution: Callable[[Any, Mode], Solution]
     remembers_chunks: bool = False
-    progressive_env_steps: int = 0
+    progressive_share: float = 0.0
     demos: Replay | None = None
     reward: Callable[[ChunkOutcome], np.ndarray] = success_reward

@@ -2,15 +2,15 @@
 
     warm up                                              the prior's own behaviour fills the replay
     repeat
-        act in all environments with the raw actor
+        act in all environments as the agent explores
         simulate that decision        (on one core)
         update the agent              (on the other core, from the replay as it was before the decision)
         wait for both                 (a fixed point: the same seed gives the same bits on one core or two)
 
 A run consists of segments. Each begins from seeded resets with random streams of its own, and ends with an atomic save
 of everything. Before that, once training episodes succeed often enough, the averaged actor is validated in its modes on
-validation seeds; the best of all validations becomes the solution. A run that was killed continues at the last segment
-and ends with the same bits.
+validation seeds, whose simulator steps are counted apart; the best of all validations becomes the solution. A run that
+was killed continues at the last segment and ends with the same bits.
 """
 
 from __future__ import annotations
@@ -28,15 +28,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from expertgen.errors import TrainingError, UsageError
 from expertgen.evaluation.perturbations import perturb_all
 from expertgen.evaluation.rollouts import run_episodes
+from expertgen.evaluation.seeds import VALIDATION_SEED
 from expertgen.rl.learner import Learner
 from expertgen.rl.process import Decision, DecisionProcess
 from expertgen.rl.replay import Batch, Replay, Rollout
-from expertgen.runs.checkpoint import load_checkpoint, save_checkpoint, with_prefix, without_prefix
+from expertgen.runs.checkpoint import load_checkpoint, load_module, save_checkpoint, with_prefix, without_prefix
 from expertgen.runs.machine import available_cores, prepare_process
 from expertgen.runs.metrics import MetricsWriter
 from expertgen.runs.progress import StageProgress
@@ -44,9 +45,6 @@ from expertgen.runs.ranges import Count, Positive, Share, check_ranges
 from expertgen.runs.seeding import derive_seed, torch_generator
 from expertgen.tasks.registry import make_env
 from expertgen.tasks.spec import TaskSpec
-
-VALIDATION_SEED = 555
-"""Environment seed on which checkpoint and mode are chosen: the same for all runs, used for nothing else."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,7 @@ class LoopConfig:
     env_steps: Count = 280_000
     """Control steps of training at most."""
     segment_env_steps: Count = 40_000
-    """Control steps between two saved states (and validations)."""
+    """Control steps between two saved states (and validations); at least one episode of every environment."""
     warmup_env_steps: Count = 16_000
     """Control steps before learning starts, under N(0, I) noise where the action is noise."""
     updates_per_decision: Positive = 0.25
@@ -87,9 +85,25 @@ class LoopConfig:
                 f"steer.warmup_env_steps ({self.warmup_env_steps}) must be less than steer.env_steps "
                 f"({self.env_steps}), or nothing is ever learnt"
             )
-        if self.updates_per_round < 1:
+
+    def check(self, first_update: int, updates: str) -> None:
+        """Refuses what would leave an agent as it was.
+
+        Args:
+            first_update: of an on-policy agent, control steps before it; 0 is an off-policy one.
+            updates: what the option is called that says how often an off-policy agent is updated.
+
+        Raises:
+            UsageError: naming the option.
+        """
+        if first_update > self.env_steps:
             raise UsageError(
-                f"steer.updates_per_decision ({self.updates_per_decision}) is less than one update a round of "
+                f"the first update would come at env step {first_update}, behind steer.env_steps ({self.env_steps}); "
+                "lower the agent's rounds, or steer.num_envs"
+            )
+        if not first_update and self.updates_per_round < 1:
+            raise UsageError(
+                f"{updates} ({self.updates_per_decision}) is less than one update a round of "
                 f"{self.num_envs} environments; raise it, or steer.num_envs"
             )
 
@@ -124,7 +138,7 @@ def learn(
         learner: who learns, freshly initialised.
         config: options.
         seed: the run's seed.
-        folder: the stage's folder; until `finish` it holds `state.safetensors` and the best solution so far.
+        folder: the stage's folder; `state.safetensors` there is what a killed run continues from.
         stage: name of the stage: part of its random streams, and what progress shows.
         device: torch device.
         tensorboard: also write TensorBoard event files.
@@ -134,7 +148,9 @@ def learn(
 
     Raises:
         TrainingError: if a loss is not finite; the batch is dumped to `folder/bad_batch.safetensors`.
+        UsageError: if the options would leave nothing to learn from.
     """
+    config.check(learner.rounds * config.num_envs, "updates_per_decision")
     run = _Run(task, learner, config, seed, folder, stage, device)
     writer = MetricsWriter(folder, keep_rows=run.rows, tensorboard=tensorboard)
     while not run.finished:
@@ -142,8 +158,8 @@ def learn(
             writer.write(row)
             shown = {"success": row["success"], "validated": run.best_success}
             yield StageProgress(stage, min(run.env_steps, config.env_steps), config.env_steps, "env steps", shown)
-        if run.finished or run.recent_success >= config.validate_from:
-            writer.write((yield from run.validate()))
+        for actor in run.candidates():
+            writer.write((yield from run.validate(actor)))
         run.save(writer.rows)
 
 
@@ -161,8 +177,9 @@ class _Run:
         remembered = controller.chunk_length * task.action_size if learner.remembers_chunks else controller.action_size
         self.replay = Replay(rounds, config.num_envs, controller.observation_size, remembered, device)
         self.segments = self.env_steps = self.updates = self.rows = 0
-        self.seconds = 0.0
-        self.best_success = 0.0
+        self.validations = self.validation_env_steps = 0
+        self.seconds = self.best_success = self.peak = 0.0
+        self.peak_actor = copy.deepcopy(learner.agent.average_actor)
         self.solved = False
         self.recent: deque[bool] = deque(maxlen=128)
         if (folder / "state.safetensors").exists():
@@ -187,7 +204,9 @@ class _Run:
         env = make_env(self.task, config.num_envs, threads=available_cores())
         process = DecisionProcess(perturb_all(env, config.perturbations), controller)
         process.reset(derive_seed(self.seed, self.stage, "envs", self.segments))
-        end = min((self.segments + 1) * config.segment_env_steps, config.env_steps)
+        # All environments begin anew with a segment: in a shorter one only episodes that succeed would end.
+        length = max(config.segment_env_steps, config.num_envs * self.task.horizon)
+        end = min((self.segments + 1) * length, config.env_steps)
         start, rounds, health = time.monotonic() - self.seconds, 0, _Means()
         with closing(env), ThreadPoolExecutor(1, initializer=prepare_process) as simulator:
             while self.env_steps < end:
@@ -209,17 +228,33 @@ class _Run:
         self.replay.cut()
         self.segments += 1
 
-    def validate(self) -> Generator[StageProgress, None, dict[str, Any]]:
-        """Plays the validation episodes in all modes; the best of all checkpoints and modes is the solution."""
+    def candidates(self) -> list[nn.Module]:
+        """Actors to validate now: the averaged one, where training episodes succeed often enough, and in the end.
+
+        Where they never did, the one of the segment in which they succeeded most gets its chance in the end, too.
+        """
+        average = copy.deepcopy(self.learner.agent.average_actor)
+        if self.finished and self.validations == 0 and self.peak > self.recent_success:
+            return [self.peak_actor, average]
+        if self.finished or self.recent_success >= self.config.validate_from:
+            return [average]
+        if self.recent_success > self.peak:
+            self.peak, self.peak_actor = self.recent_success, average
+        return []
+
+    def validate(self, actor: nn.Module) -> Generator[StageProgress, None, dict[str, Any]]:
+        """Plays the validation episodes in all modes; the best of all actors and modes is the solution."""
         config, start = self.config, time.monotonic()
         row: dict[str, Any] = {"step": self.env_steps}
+        self.validations += 1
         env = make_env(self.task, min(config.num_envs, config.validation_episodes), threads=available_cores())
         with closing(env):
             for mode in self.learner.modes:
-                solution = self.learner.solution(copy.deepcopy(self.learner.agent.average_actor), mode)
+                solution = self.learner.solution(actor, mode)
                 policy, stage = solution.policy(self.seed), f"validate ({mode})"
                 episodes = yield from run_episodes(env, policy, config.validation_episodes, VALIDATION_SEED, stage)
                 solution.validated = float(np.mean([episode.success for episode in episodes]))
+                self.validation_env_steps += sum(episode.steps for episode in episodes)
                 row[f"validated_{mode}"] = solution.validated
                 # A tie goes to the first mode, of two to the later; another mode must be better than all before it.
                 best = self.best_success
@@ -228,19 +263,21 @@ class _Run:
                     solution.save(self.folder / "best.safetensors")
         self.solved = self.best_success >= config.stop_at
         self.seconds += time.monotonic() - start
-        return row | {"seconds": self.seconds}
+        return row | {"seconds": self.seconds, "validation_env_steps": self.validation_env_steps}
 
     def save(self, rows: int) -> None:
         """Saves everything that the next segment continues from."""
         counters = {name: getattr(self, name) for name in _COUNTERS} | {"rows": rows, "recent": list(self.recent)}
         tensors = with_prefix("agent", self.learner.agent.state()) | with_prefix("replay", self.replay.state())
-        save_checkpoint(self.folder / "state.safetensors", "steer-state", 1, tensors, counters)
+        tensors |= with_prefix("peak", self.peak_actor.state_dict())
+        save_checkpoint(self.folder / "state.safetensors", "steer-state", 2, tensors, counters)
 
     def _load(self) -> None:
         path = self.folder / "state.safetensors"
-        tensors, counters = load_checkpoint(path, "steer-state", 1)
+        tensors, counters = load_checkpoint(path, "steer-state", 2)
         self.learner.agent.load_state(without_prefix("agent", tensors), path)
         self.replay.load_state(without_prefix("replay", tensors))
+        load_module(self.peak_actor, without_prefix("peak", tensors), path)
         self.recent.extend(counters.pop("recent"))
         for name, value in counters.items():
             setattr(self, name, value)
@@ -251,8 +288,8 @@ class _Run:
         share = 1.0
         if self.env_steps < self.config.warmup_env_steps and not learner.rounds:
             share = 0.0
-        elif self.env_steps < learner.progressive_env_steps:
-            share = self.env_steps / learner.progressive_env_steps
+        elif self.env_steps < (progressive := learner.progressive_share * self.config.env_steps):
+            share = self.env_steps / progressive
         if share == 1:
             return agent.explore(process.seen)
         normal = torch.randn(envs, agent.action_size, generator=agent.generator, device=self.device)
@@ -325,4 +362,7 @@ class _Means:
         return means
 
 
-_COUNTERS = ("segments", "env_steps", "updates", "seconds", "best_success", "solved")
+_COUNTERS = (
+    *("segments", "env_steps", "updates", "seconds", "best_success", "solved"),
+    *("peak", "validations", "validation_env_steps"),
+)

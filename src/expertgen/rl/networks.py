@@ -103,7 +103,7 @@ class TanhActor(Actor):
         observation_size: D.
         action_size: A.
         width: hidden width.
-        depth: hidden layers (Linear, LayerNorm, ReLU).
+        depth: hidden layers.
     """
 
     def __init__(self, observation_size: int, action_size: int, width: int, depth: int) -> None:
@@ -129,7 +129,7 @@ class GaussianActor(Actor):
         observation_size: D.
         action_size: A.
         width: hidden width.
-        depth: hidden layers (Linear, LayerNorm, ReLU).
+        depth: hidden layers.
         deviation: σ before training.
     """
 
@@ -169,7 +169,7 @@ class TanhGaussianActor(Actor):
         observation_size: D.
         action_size: A.
         width: hidden width.
-        depth: hidden layers (Linear, LayerNorm, ReLU).
+        depth: hidden layers.
         exact: for returns of unstable tasks; see `_ExactBody`.
     """
 

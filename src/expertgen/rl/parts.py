@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from expertgen.errors import FileError
@@ -17,6 +18,13 @@ def differentiate(loss: Tensor, module: nn.Module) -> None:
     parameters = list(module.parameters())
     for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
         parameter.grad = gradient
+
+
+def lowest(values: Float[Tensor, "critics batch"], count: int, generator: torch.Generator) -> Float[Tensor, " batch"]:
+    """The minimum over `count` critics, drawn at random for the whole batch; over all, if there are no more."""
+    if count < len(values):
+        values = values[torch.randperm(len(values), generator=generator, device=generator.device)[:count]]
+    return values.amin(dim=0)
 
 
 def agent_state(

@@ -61,6 +61,11 @@ class PpoConfig:
     def __post_init__(self) -> None:
         check_ranges(self, "ppo")
 
+    @property
+    def first_update(self) -> int:
+        """Decisions of every environment before the actor first learns."""
+        return self.rounds
+
 
 def advantages(
     reward: Float[Tensor, "rounds envs"],

@@ -5,7 +5,8 @@ Soft actor-critic (Haarnoja et al. 2018, https://arxiv.org/abs/1812.05905) with 
 - With reward 1 at success and 0 before, the return lies in [0, 1] and is the discounted probability of success. The
   critic is therefore a sigmoid trained with binary cross-entropy on the n-step target
       y = R + γ^n (1 - terminated) min_i σ(Q̄_i(s', a')),   a' ~ π(s'),
-  and the backup carries no entropy bonus, which would leave [0, 1].
+  and the backup carries no entropy bonus, which would leave [0, 1]. Where there are more than two critics, each target
+  takes the minimum of two that are drawn for it (REDQ, https://arxiv.org/abs/2101.05982).
 - The actor maximises the mean *logit* instead of the probability. Where success is still rare, probabilities are flat
   near 0 and their gradient vanishes; logits keep their slope, so one temperature serves the whole run.
 - The policy that is evaluated and deployed is an exponential moving average of the actor: the raw actor oscillates from
@@ -25,7 +26,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from expertgen.rl.networks import CriticEnsemble, TanhGaussianActor
-from expertgen.rl.parts import agent_state, differentiate, load_agent_state
+from expertgen.rl.parts import agent_state, differentiate, load_agent_state, lowest
 from expertgen.rl.replay import Batch
 from expertgen.runs.averaging import update_average
 from expertgen.runs.ranges import Count, Positive, Rate, check_ranges
@@ -40,7 +41,9 @@ class SacConfig:
     depth: Count = 3
     """Hidden layers of actor and critics."""
     critics: Count = 2
-    """Critics; the target takes their minimum."""
+    """Critics."""
+    target_critics: Count = 2
+    """Critics that are drawn for each target, which takes their minimum; all, where there are no more."""
     learning_rate: Positive = 1e-3
     """Adam's learning rate, for actor, critics and temperature."""
     discount: Rate = 0.97
@@ -61,7 +64,7 @@ class SacConfig:
 
 
 class SacAgent:
-    """Actor, critics and temperature with their optimizers; actions lie in (-1, 1).
+    """Actor, critics and temperature with their optimizer; actions lie in (-1, 1).
 
     Args:
         observation_size: D.
@@ -115,7 +118,8 @@ class SacAgent:
         with torch.no_grad():
             if next_action is None:
                 next_action, _ = self.actor.sample(batch.next_observation, self._normal(len(batch.reward)))
-            next_value = self.target_critic(batch.next_observation, next_action).amin(dim=0).sigmoid()
+            next_logits = self.target_critic(batch.next_observation, next_action)
+            next_value = lowest(next_logits, self.config.target_critics, self.generator).sigmoid()
             target = batch.reward + batch.discount * next_value
         logits = self.critic(batch.observation, batch.action)
         critic_loss = binary_cross_entropy_with_logits(logits, target.expand_as(logits))

@@ -25,7 +25,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from expertgen.rl.networks import CriticEnsemble, TanhGaussianActor
-from expertgen.rl.parts import agent_state, differentiate, load_agent_state
+from expertgen.rl.parts import agent_state, differentiate, load_agent_state, lowest
 from expertgen.rl.replay import Batch
 from expertgen.rl.sac import SacConfig
 from expertgen.runs.averaging import update_average
@@ -120,7 +120,8 @@ class AliasingAgent:
         with torch.no_grad():
             next_action, _ = self.actor.sample(batch.next_observation, self._normal(len(batch.reward)))
             next_chunk = self.generate(batch.next_observation, next_action)
-            next_value = self.target_critic(batch.next_observation, next_chunk).amin(dim=0).sigmoid()
+            next_logits = self.target_critic(batch.next_observation, next_chunk)
+            next_value = lowest(next_logits, self.config.sac.target_critics, self.generator).sigmoid()
             target = batch.reward + batch.discount * next_value
         logits = self.chunk_critic(batch.observation, batch.action)
         loss = binary_cross_entropy_with_logits(logits, target.expand_as(logits))

@@ -94,7 +94,7 @@ class ExpertPolicy:
 
     Args:
         expert: the steered prior.
-        seed: seed of the samples, in modes that have any.
+        seed: seed of the samples, in modes that have any, and of the noise around which it chooses.
         mode: overrides the expert's declared mode.
 
     Attributes:
@@ -107,9 +107,10 @@ class ExpertPolicy:
         self.expert = expert
         self.mode: Mode = mode or expert.mode
         self.chunk_length = expert.prior.noise_shape[0]
-        generator = torch_generator(seed, "expert") if self.mode != "mean" else None
+        generator = torch_generator(seed, "expert")
         self._controller = NoiseController(expert.prior, expert.space, generator, expert.prior.alpha_bar.device)
-        self._policy = ControlledPolicy(self._controller, expert.actor, generator)
+        samples = generator if self.mode != "mean" else None
+        self._policy = ControlledPolicy(self._controller, expert.actor, samples)
 
     def reset(self, ids: np.ndarray) -> None:
         """Nothing is remembered between decisions."""

@@ -72,6 +72,15 @@ class SteerConfig(LoopConfig):
         if self.demo_share and self.noise_around_prior:
             raise UsageError("steer.demo_share does not fit steer.noise_around_prior; choose one of them")
 
+    def check_noise(self, noise_shape: tuple[int, int]) -> None:
+        """Refuses noises that a prior, whose noise is `(H, A)`, does not have, or that make no demonstration."""
+        self.noise_space.action_size(noise_shape)
+        if self.demo_share and 0 < self.noise_rank < noise_shape[0] and self.algorithm != "aliasing":
+            raise UsageError(
+                f"steer.demo_share does not fit steer.noise_rank {self.noise_rank}: so few noises make no chunk of a "
+                "demonstration; set one of them to 0, or choose steer.algorithm aliasing"
+            )
+
     @property
     def noise_space(self) -> NoiseSpace:
         """Which noises can be chosen."""
@@ -115,6 +124,7 @@ def steer(
     """
     result, state_path = folder / "expert.safetensors", folder / "state.safetensors"
     if not result.exists():
+        config.check_noise(prior.noise_shape)
         learner = _learner(prior.to(device), config, seed, device)
         if config.demo_share:
             learner = replace(learner, demos=_demo_replay(prior, config, demos, device))

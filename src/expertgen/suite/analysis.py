@@ -14,6 +14,7 @@ from expertgen.evaluation.comparison import (
     interquartile_mean,
     mean,
     performance_profile,
+    permutation_p_value,
     probability_of_improvement,
     stratified_bootstrap,
 )
@@ -67,25 +68,37 @@ class TaskRow:
 class Analysis:
     """Statistics of a suite, of the members that are done.
 
+    Whatever is averaged over tasks, or compares methods, is of runs that have a counterpart: all methods have finished
+    one of the same seed on the same task. A method is not better because it has been through the easy tasks first.
+
     Attributes:
         methods: those that have a finished run on any task.
-        shared: tasks on which each of these methods has one: who beats whom is judged on these.
+        shared: tasks on which all of these methods have finished one of the same seed: who beats whom is judged there.
         pooled: those of them whose values have a common scale, success or a return with a `scale`: these are averaged.
+        alone: names of the finished runs without a counterpart.
     """
 
     def __init__(self, suite: Suite, standings: Standings) -> None:
         self.suite = suite
-        self._runs: dict[tuple[str, str], list[tuple[Point, ...]]] = {}
+        self._runs: dict[tuple[str, str], dict[int, tuple[Point, ...]]] = {}
         self._measures: dict[str, str] = {}
         for standing in standings.values():
             if standing.state == "done":
                 member = standing.member
-                self._runs.setdefault((member.task, member.method), []).append(standing.points)
+                self._runs.setdefault((member.task, member.method), {})[member.seed] = standing.points
                 self._measures[member.task] = standing.final.measure
         self.methods = [method for method in suite.methods if any(method == name for _, name in self._runs)]
-        ran = {task for task, _ in self._runs}
-        self.shared = [t for t in suite.tasks if t in ran and all((t, method) in self._runs for method in self.methods)]
+        self._common = {
+            task: set.intersection(*(set(self._runs.get((task, method), {})) for method in self.methods))
+            for task in (suite.tasks if self.methods else ())
+        }
+        self.shared = [task for task, seeds in self._common.items() if seeds]
         self.pooled = [task for task in self.shared if self._measures[task] == "success" or task in suite.scale]
+        self.alone = [
+            str(standing.member)
+            for standing in standings.values()
+            if standing.state == "done" and standing.member.seed not in self._common[standing.member.task]
+        ]
 
     def overall(self, method: str) -> Estimate:
         """Interquartile mean of a method's final scores over the pooled tasks and their runs."""
@@ -93,7 +106,7 @@ class Analysis:
 
     def overall_area(self, method: str) -> Estimate | None:
         """Interquartile mean of the areas under its learning curves, likewise; None if a run has no curve."""
-        areas = [self.areas(task, method) for task in self.pooled]
+        areas = [self.areas(task, method, paired=True) for task in self.pooled]
         return _estimate(interquartile_mean, areas) if areas and all(len(area) for area in areas) else None
 
     def improvement(self, method: str, other: str) -> Estimate:
@@ -101,12 +114,17 @@ class Analysis:
         pair = [[self._finals(task, name) for task in self.shared] for name in (method, other)]
         return _estimate(probability_of_improvement, *pair)
 
+    def p_value(self, method: str, other: str) -> float:
+        """How often chance alone would part the two so far, or farther."""
+        ours, theirs = ([self._finals(task, name) for task in self.shared] for name in (method, other))
+        return permutation_p_value(ours, theirs)
+
     def motion(self, method: str, measure: Motion) -> Estimate | None:
         """Mean of a measure of how a method's final policies move, over its runs on the shared tasks.
 
         None where a task has no run that was measured so.
         """
-        points = [self.points(task, method, "motion") for task in self.shared]
+        points = [self.points(task, method, "motion", paired=True) for task in self.shared]
         values = [np.array([point.value for point in task if point.measure == measure]) for task in points]
         return _estimate(mean, values) if values and all(map(len, values)) else None
 
@@ -129,7 +147,7 @@ class Analysis:
 
         Runs that stopped early keep their last value. None where no run has a curve.
         """
-        lines = [[_line(run, axis) for run in self._runs.get((task, method), [])] for task in tasks]
+        lines = [[_line(run, axis) for run in self._of(task, method, paired=len(tasks) > 1)] for task in tasks]
         lines = [[line for line in task if len(line)] for task in lines]
         if not lines or not all(lines):
             return None
@@ -154,18 +172,18 @@ class Analysis:
         finals = [self._finals(task, method) for task in tasks]
         return float(interquartile_mean(finals)) if all(map(len, finals)) else None
 
-    def points(self, task: str, method: str, name: str) -> list[Point]:
-        """All points of one sort of a method's runs on a task."""
-        return [point for run in self._runs.get((task, method), []) for point in run if point.point == name]
+    def points(self, task: str, method: str, name: str, paired: bool = False) -> list[Point]:
+        """All points of one sort of a method's runs on a task, or of those that have a counterpart."""
+        return [point for run in self._of(task, method, paired) for point in run if point.point == name]
 
     def measure(self, task: str) -> str:
         """What was measured on a task."""
         return self._measures.get(task, "success")
 
-    def areas(self, task: str, method: str) -> np.ndarray:
+    def areas(self, task: str, method: str, paired: bool = False) -> np.ndarray:
         """Scaled areas under the runs' curves, from 0 to the longest run of the task; empty if a run has no curve."""
-        ends = [run[-1].env_steps for name in self.suite.methods for run in self._runs.get((task, name), [])]
-        lines = [_line(run, "env_steps") for run in self._runs[task, method]]
+        ends = [run[-1].env_steps for name in self.suite.methods for run in self._of(task, name)]
+        lines = [_line(run, "env_steps") for run in self._of(task, method, paired)]
         if not all(map(len, lines)) or not max(ends):
             return np.zeros(0)
         low, high = self._scale(task)
@@ -190,7 +208,12 @@ class Analysis:
 
     def _finals(self, task: str, method: str) -> np.ndarray:
         low, high = self._scale(task)
-        return np.array([(point.value - low) / (high - low) for point in self.points(task, method, "final")])
+        return np.array([(p.value - low) / (high - low) for p in self.points(task, method, "final", paired=True)])
+
+    def _of(self, task: str, method: str, paired: bool = False) -> list[tuple[Point, ...]]:
+        """A method's runs on a task, or those that have a counterpart."""
+        runs = self._runs.get((task, method), {})
+        return [points for seed, points in runs.items() if not paired or seed in self._common[task]]
 
 
 def outside_reference(suite: Suite, standings: Standings) -> list[str]:
@@ -211,7 +234,7 @@ def _line(run: Sequence[Point], axis: Axis) -> np.ndarray:
 
 def _estimate(statistic: Callable[..., np.ndarray], *scores: Scores, resamples: int = 2000) -> Estimate:
     value = float(statistic(*scores))
-    if all(len(task) < 2 for method in scores for task in method):
+    if any(len(task) < 2 for method in scores for task in method):
         return Estimate(value)
     low, high = stratified_bootstrap(statistic, *scores, resamples=resamples)
     return Estimate(value, float(low), float(high))

@@ -48,7 +48,7 @@ def curves_chart(analysis: Analysis, tasks: Sequence[str], axis: Axis, name: str
                 middle = [float(np.mean([getattr(p, key) for p in finals])) for key in (axis, "value")]
                 edge = {"markeredgecolor": COLORS["page"], "markeredgewidth": 0.8, "clip_on": False, "zorder": 5}
                 axes.plot(*middle, marker="D", markersize=5.5, color=style["color"], **edge)
-        for method in set(analysis.methods) - set(curves):
+        for method in (m for m in analysis.methods if m not in curves):
             if (level := analysis.level(tasks, method)) is not None:
                 axes.axhline(level, color=_style(methods.index(method))["color"], linewidth=1.2, linestyle=":")
         axes.set(title=title, xlabel=_OVER[axis])

@@ -173,13 +173,15 @@ def narrowed(suite: Suite, tasks: Sequence[str] | None = None, methods: Sequence
 def members(suite: Suite) -> list[Member]:
     """All runs of a suite, seed by seed, so that a suite that is stopped early has compared everything once.
 
+    Neighbours are of different tasks: they do not wait for each other to make the prior that they share.
+
     Raises:
         UsageError: naming the task and the method whose settings are refused.
     """
     found = []
     for seed in suite.seeds:
-        for task in suite.tasks:
-            for name, method in suite.methods.items():
+        for name, method in suite.methods.items():
+            for task in suite.tasks:
                 try:
                     settings = KINDS[method.kind].resolve({**method.settings, "task": task, "seed": seed})
                 except UsageError as error:

@@ -16,6 +16,9 @@ from expertgen.suite.plan import Suite
 from expertgen.suite.runner import Standings, member_folder, read_standings, read_suite
 from expertgen.suite.table import Motion, Point
 
+_SURE = 0.05
+"""Largest p-value at which two methods count as different."""
+
 _FEW_RUNS = 4
 """With fewer runs of a method than this, a profile shows nothing that the table does not."""
 
@@ -83,6 +86,8 @@ def _content(folder: Path, suite: Suite, standings: Standings) -> dict[str, Any]
         "matrix": {a: {b: analysis.improvement(a, b) for b in order if b != a} for a in order}
         if analysis.shared and len(methods) > 1
         else {},
+        "surely": lambda ours, theirs: analysis.p_value(ours, theirs) < _SURE,
+        "alone": analysis.alone,
         "absent": [method for method in suite.methods if method not in methods],
         "left_out": [task for task in suite.tasks if task not in analysis.pooled],
         "tasks": _tasks(analysis),
@@ -172,7 +177,8 @@ def _headline(analysis: Analysis, order: list[str], overall: dict[str, Estimate]
     if not overall:
         return "There is no task yet that every method has finished and whose values have a common scale."
     first = order[0]
-    tasks, runs = len(analysis.pooled), sum(len(analysis.points(task, first, "final")) for task in analysis.pooled)
+    finals = [analysis.points(task, first, "final", paired=True) for task in analysis.pooled]
+    tasks, runs = len(finals), sum(map(len, finals))
     where = f"On {analysis.pooled[0]}" if tasks == 1 else f"Over {tasks} tasks"
     text = f"{where}, {first} scores {words.percent(overall[first].value)} (interquartile mean of {runs} runs"
     text += f", 95% interval {_range(overall[first])})" if overall[first].low is not None else ")"
@@ -180,12 +186,13 @@ def _headline(analysis: Analysis, order: list[str], overall: dict[str, Estimate]
         return f"{text}."
     second = order[1]
     chance = analysis.improvement(first, second)
-    clear = chance.low is not None and chance.low > 0.5
     text += f", {second} {words.percent(overall[second].value)}. A run of {first} beats one of {second} with "
     text += f"probability {chance.value:.2f}"
     if chance.low is None or chance.high is None:
         return f"{text}; with one seed there is no telling how sure that is."
-    verdict = "" if clear else ": these runs do not tell the two apart"
+    verdict = ": more often it loses" if chance.value < 0.5 else ""
+    if analysis.p_value(first, second) >= _SURE:
+        verdict = ": these runs do not tell the two apart"
     return f"{text} ({chance.low:.2f}–{chance.high:.2f}){verdict}."
 
 
