@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import tyro
@@ -19,7 +19,7 @@ from rows import append_row, rates, read_rows
 
 from expertgen.evaluation.results import Results
 from expertgen.pipeline.run import run
-from expertgen.pipeline.settings import EvaluationConfig, RunConfig
+from expertgen.pipeline.settings import EvaluationConfig, default_settings
 from expertgen.runs.files import read_json
 from expertgen.runs.machine import available_cores, prepare_process
 from expertgen.runs.metrics import read_metrics
@@ -66,7 +66,8 @@ def clocked(loop: Generator[StageProgress, None, Results]) -> tuple[dict[str, fl
 
 def row(task: str, seed: int, folder: Path) -> dict[str, object]:
     """Does one run and returns its row of the table."""
-    config = RunConfig(task, seed=seed, until="expert", evaluation=EvaluationConfig(constant_noises=0, films=False))
+    evaluation = EvaluationConfig(constant_noises=0, films=False)
+    config = replace(default_settings(task), seed=seed, until="expert", evaluation=evaluation)
     clock, results = clocked(run(config, folder, f"expertgen run {task} --seed {seed} --until expert"))
     demos, prior, expert = (results.stages[name] for name in ("demos", "prior", "expert"))
     last = [entry for entry in read_metrics(folder / "expert") if "updates" in entry][-1]

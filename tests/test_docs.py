@@ -1,4 +1,4 @@
-"""The first Python snippet of each page runs as it is printed; only sizes are made small."""
+"""What the pages print works: the first Python snippet of each, only smaller, and the files of settings."""
 
 import re
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from expertgen.cli.options import resolve
 from expertgen.demos.store import Demo, DemoSet, fields_of
 from expertgen.prior.prior import DiffusionPrior, PriorConfig
 from expertgen.rl.networks import TanhGaussianActor
@@ -13,6 +14,7 @@ from expertgen.rl.sac import SacConfig
 from expertgen.runs.files import write_json
 from expertgen.steering.expert import Expert
 from expertgen.steering.noise import NoiseSpace
+from expertgen.suite.plan import built_in_suites, find_suite, members
 from expertgen.tasks.registry import get_task
 
 pytest.importorskip("metaworld", reason="the extra 'vision' is not installed")
@@ -58,8 +60,7 @@ def workplace(tmp_path, monkeypatch):
     "page", ["demos", "prior", "baselines", "distill", "vision", "evaluation", "robustness", "report", "tasks"]
 )
 def test_the_pages_first_snippet_runs(page, workplace):
-    text = (DOCS / f"{page}.md").read_text(encoding="utf-8")
-    code = re.findall(r"^```python\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)[0]
+    code = block(page, "python")
     for printed, small in SMALL.items():
         code = code.replace(printed, small)
     found = {}
@@ -70,3 +71,29 @@ def test_the_pages_first_snippet_runs(page, workplace):
         assert len(found["episodes"]) == 2
     if page == "report":
         assert (workplace / "runs/peg-insert-side-0/report.html").exists()
+
+
+def test_the_file_of_settings_is_read(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my.yaml").write_text(block("getting_started", "yaml"))
+    config = resolve(["assembly", "--config", "my.yaml"], "run")[1]
+    assert (config.prior.chunk_length, config.steer.noise_bound, config.steer.sac.width) == (4, 1.0, 256)
+
+
+def test_the_file_of_a_suite_is_read(tmp_path):
+    (tmp_path / "mine.yaml").write_text(block("suite", "yaml"))
+    assert len(members(find_suite(str(tmp_path / "mine.yaml")))) == 18
+
+
+def test_the_page_of_suites_counts_their_runs():
+    page = (DOCS / "suite.md").read_text(encoding="utf-8")
+    for name in built_in_suites():
+        suite = find_suite(name)
+        runs = len(suite.tasks) * len(suite.methods) * len(suite.seeds)
+        assert re.search(rf"^\| `{name}` \|.*\| {len(suite.seeds)} \| {runs} \|$", page, flags=re.MULTILINE), name
+
+
+def block(page: str, language: str) -> str:
+    """The first block of code in a language."""
+    text = (DOCS / f"{page}.md").read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)[0]

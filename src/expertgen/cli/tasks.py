@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import tyro
-from rich.table import Table
+from rich.table import Column, Table
 
 from expertgen.cli.parsing import CONSOLE, parse
 from expertgen.errors import ExpertgenError
@@ -29,8 +29,10 @@ def tasks_verb(words: list[str]) -> None:
     elif name := parse(Tasks, words, "tasks").task:
         _show_task(get_task(name))
     else:
-        table = Table("task", "simulator", "observation", "action", "horizon", "what is to be done")
-        for task in map(get_task, task_names()):
+        tasks = [get_task(name) for name in task_names()]
+        names = Column("task", min_width=max(len(task.id) for task in tasks))  # whole, to be copied
+        table = Table(names, "simulator", "observation", "action", "horizon", "what is to be done")
+        for task in tasks:
             sizes = (str(task.observation_size), str(task.action_size), str(task.horizon))
             table.add_row(task.id, task.simulator, *sizes, task.description)
         CONSOLE.print(table)
@@ -77,6 +79,9 @@ def _show_task(task: TaskSpec) -> None:
     CONSOLE.print(
         f"action: {', '.join(task.action_names)}; {task.action_unit}; {task.control_rate:g} Hz, {task.horizon} steps"
     )
+    if task.cameras:
+        CONSOLE.print(f"cameras: {', '.join(camera.name for camera in task.cameras)}")
+    CONSOLE.print(f"perturbations: {', '.join(task.perturbations)}")
     if task.note:
         CONSOLE.print(f"note: {task.note}")
     table = Table("field", "columns", "unit", "frame", "meaning")

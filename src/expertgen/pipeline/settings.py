@@ -149,7 +149,7 @@ class RunConfig:
         for name in ("demos_file", "prior_file", "expert_file"):
             path = getattr(self, name)
             if path is not None and not path.is_file():
-                raise FileError(f"{name}: {path} does not exist")
+                raise FileError(f"{name}: {path} {'is a folder' if path.is_dir() else 'does not exist'}")
 
     def _check_budget(self) -> None:
         """Refuses a budget from which the method that makes the expert would learn nothing."""
