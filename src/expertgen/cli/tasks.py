@@ -31,7 +31,7 @@ def tasks_verb(words: list[str]) -> None:
     else:
         tasks = [get_task(name) for name in task_names()]
         names = Column("task", min_width=max(len(task.id) for task in tasks))  # whole, to be copied
-        table = Table(names, "simulator", "observation", "action", "horizon", "what is to be done")
+        table = Table(names, "simulator", "obs", "act", "steps", "what is to be done")
         for task in tasks:
             sizes = (str(task.observation_size), str(task.action_size), str(task.horizon))
             table.add_row(task.id, task.simulator, *sizes, task.description)
