@@ -31,9 +31,9 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from expertgen.prior.diffusion import NoisePredictor
 from expertgen.prior.prior import DiffusionPrior
-from expertgen.rl.networks import CriticEnsemble
+from expertgen.rl.networks import ValueFunction
 from expertgen.rl.parts import agent_state, differentiate, load_agent_state
-from expertgen.rl.ppo import advantages
+from expertgen.rl.ppo import learning_targets
 from expertgen.rl.replay import Rollout
 from expertgen.runs.averaging import update_average
 from expertgen.runs.ranges import Count, Natural, Part, Positive, Rate, check_ranges
@@ -146,7 +146,7 @@ class DppoAgent:
         self.action_size = math.prod(self.path_shape)
         self.actor = copy.deepcopy(prior.network).requires_grad_(True)
         self.average_actor = copy.deepcopy(prior.network)
-        self.critic = CriticEnsemble(1, prior.observation_size, 0, config.width, config.depth).to(device)
+        self.critic = ValueFunction(prior.observation_size, config.width, config.depth).to(device)
         self.optimizers = {
             "actor_optimizer": torch.optim.Adam(self.actor.parameters(), config.learning_rate, fused=True),
             "critic_optimizer": torch.optim.Adam(self.critic.parameters(), config.critic_learning_rate, fused=True),
@@ -188,21 +188,15 @@ class DppoAgent:
             rollout.action.flatten(0, 1).unflatten(1, self.path_shape),
         )
         with torch.no_grad():
-            value, next_value = self._values(rollout.observation), self._values(rollout.next_observation)
-            advantage = advantages(
-                rollout.reward, value, next_value, rollout.terminated, rollout.truncated, config.discount, config.trace
-            )
-            target = (advantage + value).clamp(0, 1).flatten()
-            advantage = advantage.flatten()
+            advantage, target, health = learning_targets(rollout, self.critic, config.discount, config.trace)
             steps = torch.arange(self.steps, device=path.device)[:, None].expand(-1, len(path))
             old = torch.stack([self.log_likelihood(step, observation, path) for step in steps], dim=1)
-        health = []
+        taken = []
         for rows, step in self._minibatches(len(path)):
             columns = (observation[rows], path[rows], old[rows, step], advantage[rows], target[rows])
-            health.append(self._step(step, *columns))
+            taken.append(self._step(step, *columns))
         self.updates += 1
-        means = {name: torch.stack([row[name] for row in health]).mean() for name in health[0]}
-        return means | {"q": value.mean(), "td_error": (value.flatten() - target).abs().mean()}
+        return health | {name: torch.stack([one[name] for one in taken]).mean() for name in taken[0]}
 
     def log_likelihood(
         self,
@@ -226,7 +220,7 @@ class DppoAgent:
         self, step: Tensor, observation: Tensor, path: Tensor, old: Tensor, advantage: Tensor, target: Tensor
     ) -> dict[str, Tensor]:
         """Fits the value function, and ascends the clipped objective of the denoising steps."""
-        critic_loss = binary_cross_entropy_with_logits(self._logits(observation), target)
+        critic_loss = binary_cross_entropy_with_logits(self.critic(observation), target)
         differentiate(critic_loss, self.critic)
         self.optimizers["critic_optimizer"].step()
         health = {"critic_loss": critic_loss.detach()}
@@ -260,12 +254,6 @@ class DppoAgent:
 
     def _denoise(self, step: Tensor, observation: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         return denoising_step(self.actor, self.alpha_bar, self.timesteps, step, observation, x)
-
-    def _logits(self, observation: Tensor) -> Tensor:
-        return self.critic(observation, observation.new_empty(len(observation), 0)).squeeze(0)
-
-    def _values(self, observation: Tensor) -> Tensor:
-        return self._logits(observation.flatten(0, 1)).sigmoid().view(observation.shape[:-1])
 
     def _normal(self, rows: int) -> Tensor:
         return torch.randn(rows, *self.path_shape[1:], generator=self.generator, device=self.generator.device)

@@ -255,6 +255,24 @@ class CriticEnsemble(nn.Module):
         return self.logits(observation, action).squeeze(-1)
 
 
+class ValueFunction(CriticEnsemble):
+    """One critic of s alone.
+
+    Args:
+        observation_size: D.
+        width: hidden width.
+        depth: hidden layers.
+    """
+
+    def __init__(self, observation_size: int, width: int, depth: int) -> None:
+        super().__init__(1, observation_size, 0, width, depth)
+
+    def forward(self, observation: Float[Tensor, "*places observation"]) -> Float[Tensor, "*places"]:
+        """Returns the one number of every observation."""
+        rows = observation.reshape(-1, observation.shape[-1])
+        return super().forward(rows, rows.new_empty(len(rows), 0)).view(observation.shape[:-1])
+
+
 class BestOfActor(Actor):
     """Draws several actions, and takes the one that the critics value most: the best of N.
 

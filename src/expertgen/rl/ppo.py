@@ -20,7 +20,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from expertgen.rl.networks import CriticEnsemble, GaussianActor
+from expertgen.rl.networks import GaussianActor, ValueFunction
 from expertgen.rl.parts import agent_state, load_agent_state
 from expertgen.rl.replay import Rollout
 from expertgen.runs.averaging import update_average
@@ -90,6 +90,29 @@ def advantages(
     return result
 
 
+def learning_targets(
+    rollout: Rollout, critic: ValueFunction, discount: float, trace: float
+) -> tuple[Float[Tensor, " decisions"], Float[Tensor, " decisions"], dict[str, Tensor]]:
+    """Advantages and λ-returns of all decisions of a rollout, in a row, and how the value function judges them.
+
+    Args:
+        rollout: of the present policy.
+        critic: a classifier of success.
+        discount: γ.
+        trace: λ.
+
+    Returns:
+        advantages; λ-returns, which lie in [0, 1]; health metrics: `q`, the mean value, and `td_error`, its mean
+        distance to the λ-return.
+    """
+    value, next_value = critic(rollout.observation).sigmoid(), critic(rollout.next_observation).sigmoid()
+    ends = (rollout.terminated, rollout.truncated)
+    advantage = advantages(rollout.reward, value, next_value, *ends, discount, trace)
+    target = (advantage + value).clamp(0, 1)
+    health = {"q": value.mean(), "td_error": (value - target).abs().mean()}
+    return advantage.flatten(), target.flatten(), health
+
+
 class PpoAgent:
     """Actor and value function with their optimizer; actions are to be clipped to [-1, 1].
 
@@ -106,7 +129,7 @@ class PpoAgent:
         self.action_size = action_size
         device, sizes = generator.device, (config.width, config.depth)
         self.actor = GaussianActor(observation_size, action_size, *sizes, config.deviation).to(device)
-        self.critic = CriticEnsemble(1, observation_size, 0, *sizes).to(device)
+        self.critic = ValueFunction(observation_size, *sizes).to(device)
         self.average_actor = copy.deepcopy(self.actor).requires_grad_(False)
         self._parameters = [*self.actor.parameters(), *self.critic.parameters()]
         self.optimizer = torch.optim.Adam(self._parameters, config.learning_rate, fused=True)
@@ -134,16 +157,11 @@ class PpoAgent:
         if learning_rate is not None:
             self.optimizer.param_groups[0]["lr"] = learning_rate
         with torch.no_grad():
-            value, next_value = self._values(rollout.observation), self._values(rollout.next_observation)
-            advantage = advantages(
-                rollout.reward, value, next_value, rollout.terminated, rollout.truncated, config.discount, config.trace
-            )
+            advantage, target, health = learning_targets(rollout, self.critic, config.discount, config.trace)
             observation, action = rollout.observation.flatten(0, 1), rollout.action.flatten(0, 1)
-            target = (advantage + value).clamp(0, 1).flatten()
-            columns = (observation, action, self.actor.log_density(observation, action), advantage.flatten(), target)
-        health = [self._step(*(column[rows] for column in columns)) for rows in self._minibatches(len(target))]
-        means = {name: torch.stack([row[name] for row in health]).mean() for name in health[0]}
-        return means | {"q": value.mean(), "td_error": (value.flatten() - target).abs().mean()}
+            columns = (observation, action, self.actor.log_density(observation, action), advantage, target)
+        steps = [self._step(*(column[rows] for column in columns)) for rows in self._minibatches(len(target))]
+        return health | {name: torch.stack([step[name] for step in steps]).mean() for name in steps[0]}
 
     def _minibatches(self, rows: int) -> Iterator[Tensor]:
         for _ in range(self.config.epochs):
@@ -160,7 +178,7 @@ class PpoAgent:
         clipped = ratio.clamp(1 - config.clip, 1 + config.clip)
         actor_loss = -torch.minimum(ratio * advantage, clipped * advantage).mean()
         entropy = self.actor.entropy()
-        critic_loss = binary_cross_entropy_with_logits(self._logits(observation), target)
+        critic_loss = binary_cross_entropy_with_logits(self.critic(observation), target)
         self.optimizer.zero_grad()
         (actor_loss - config.entropy * entropy + critic_loss).backward()
         torch.nn.utils.clip_grad_norm_(self._parameters, config.gradient_norm)
@@ -187,11 +205,3 @@ class PpoAgent:
 
     def _modules(self) -> dict[str, torch.nn.Module]:
         return {"actor": self.actor, "critic": self.critic, "average_actor": self.average_actor}
-
-    def _logits(self, observation: Tensor) -> Tensor:
-        rows = observation.reshape(-1, observation.shape[-1])
-        logits = self.critic(rows, rows.new_empty(len(rows), 0))
-        return logits.view(observation.shape[:-1])
-
-    def _values(self, observation: Tensor) -> Tensor:
-        return self._logits(observation).sigmoid()
