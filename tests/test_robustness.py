@@ -62,7 +62,7 @@ def test_recovery_by_hand(tmp_path):
     assert read_json(tmp_path / "robustness.json")["trials"][3]["recovery"] is None
 
 
-@pytest.mark.parametrize("change", [{"format": 2}, {"episodes": 4}, {"trials": None}, {"trials": [{}]}])
+@pytest.mark.parametrize("change", [{"format": 1}, {"episodes": 4}, {"trials": None}, {"trials": [{}]}])
 def test_a_file_of_another_form_is_refused(change, tmp_path):
     path = tmp_path / "robustness.json"
     Robustness("toy", 5, 2, 999, (Trial("expert", UNDISTURBED, 0.0, "11101"),)).save(path)
@@ -131,8 +131,22 @@ def test_wrong_questions_get_one_line(run, tmp_path, capsys):
 def test_a_policy_without_its_files_is_told(run, tmp_path):
     folder = shutil.copytree(run, tmp_path / "run")
     (folder / "constant_noise" / "noise.safetensors").unlink()
-    with pytest.raises(FileError, match="lacks the files of 'constant_noise'; name others with --policies"):
-        drain(measure_robustness(folder, 2, ["latency=2"], ["constant_noise"]))
+    with pytest.raises(
+        FileError, match=r"noise\.safetensors is missing, the file of 'constant_noise'; name"
+    ):
+        drain(measure_robustness(folder, 2, ["latency=2"], ["prior", "constant_noise"]))
+    assert not (folder / "robustness.json").exists(), "nothing was played in vain"
+
+
+def test_trials_of_a_policy_that_was_made_anew_are_refused(measured, tmp_path):
+    folder = shutil.copytree(measured[0], tmp_path / "run")
+    expert = folder / "expert" / "expert.safetensors"
+    expert.write_bytes(expert.read_bytes() + b" ")
+    with pytest.raises(
+        FileError, match=r"robustness\.json holds trials of 'expert' before it was made anew"
+    ):
+        drain(measure_robustness(folder, 16, ["latency=2"], ["expert"]))
+    assert drain(measure_robustness(folder, 16, ["latency=2"], ["prior"])).trials
 
 
 def test_another_number_of_episodes_is_refused(measured):
@@ -147,10 +161,11 @@ def test_it_is_shown_in_the_terminal_and_in_the_report(measured, tmp_path, capsy
 
     folder = shutil.copytree(measured[0], tmp_path / "run")
     # This run's expert has hardly learnt anything and may never succeed, so the outcomes are set by hand.
-    calm, slow = Trial("expert", UNDISTURBED, 0.0, "1" * 12 + "0" * 4), Trial("expert", "latency", 2.0, "10" * 8)
     path = folder / "robustness.json"
-    noisy = Trial("expert", "actuation_noise", 0.2, "1" * 16)
-    replace(Robustness.load(path), trials=(calm, slow, noisy)).save(path)
+    first = next(trial for trial in Robustness.load(path).trials if trial.policy == "expert")
+    by_hand = ((UNDISTURBED, 0.0, "1" * 12 + "0" * 4), ("latency", 2.0, "10" * 8), ("actuation_noise", 0.2, "1" * 16))
+    trials = [replace(first, perturbation=name, strength=at, outcomes=how) for name, at, how in by_hand]
+    replace(Robustness.load(path), trials=tuple(trials)).save(path)
     words = ["--episodes", "16", "--policies", "expert", "--perturbations", "latency=2"]
     assert main(["robustness", str(folder), *words]) == 0
     said = capsys.readouterr().out

@@ -11,7 +11,7 @@ from expertgen.evaluation.results import CONTROLS, STAGES
 from expertgen.evaluation.statistics import wilson_interval
 from expertgen.runs.files import read_json, write_json
 
-FORMAT = 1
+FORMAT = 2
 """Version of the file's form."""
 
 UNDISTURBED = "none"
@@ -50,12 +50,14 @@ class Trial:
         perturbation: name of the perturbation, or `UNDISTURBED`.
         strength: in the perturbation's unit.
         outcomes: one letter an episode, `"1"` for success and `"0"` for failure, ordered by environment and index.
+        digest: of the file that the policy was loaded from, since it may be made anew.
     """
 
     policy: str
     perturbation: str
     strength: float
     outcomes: str
+    digest: str = ""
 
     @property
     def key(self) -> tuple[str, str, float]:
@@ -132,10 +134,11 @@ class Robustness:
             if value["format"] != FORMAT:
                 raise ValueError(f"format {value['format']}")
             about = {key: value[key] for key in ("task", "episodes", "num_envs", "env_seed")}
-            rows = [[row[key] for key in ("policy", "perturbation", "strength", "outcomes")] for row in value["trials"]]
-            if any(len(row[-1]) != value["episodes"] for row in rows):
+            columns = ("policy", "perturbation", "strength", "outcomes", "digest")
+            trials = tuple(Trial(**{key: row[key] for key in columns}) for row in value["trials"])
+            if any(len(trial.outcomes) != value["episodes"] for trial in trials):
                 raise ValueError("a trial of another number of episodes")
-            return cls(**about, trials=tuple(Trial(*row) for row in rows))
+            return cls(**about, trials=trials)
         except (KeyError, TypeError, ValueError) as error:
             raise FileError(f"{path} is not a robustness file of format {FORMAT} ({error}); delete it") from error
 

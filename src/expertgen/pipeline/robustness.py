@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -46,9 +47,7 @@ def measure_robustness(
     task = get_task(config.task)
     disturbances = [(UNDISTURBED, 0.0), *read_perturbations(task, perturbations)]
     chosen = _check_policies(policies, made)
-    for name in chosen:
-        if not (folder / POLICY_FILES[name]).exists():
-            raise FileError(f"{folder} lacks {POLICY_FILES[name]} of {name!r}; name others with --policies")
+    digests = {name: _digest(folder / POLICY_FILES[name], name) for name in chosen}
     path, num_envs = folder / "robustness.json", min(config.evaluation.num_envs, episodes)
     robustness = Robustness(task.id, episodes, num_envs, EVALUATION_SEED)
     if path.exists():
@@ -58,6 +57,9 @@ def measure_robustness(
                 f"{path} holds trials of {robustness.episodes} episodes, not {episodes}; "
                 f"use --episodes {robustness.episodes}, or delete it"
             )
+        for trial in robustness.trials:
+            if trial.digest != digests.get(trial.policy, trial.digest):
+                raise FileError(f"{path} holds trials of {trial.policy!r} before it was made anew; delete it")
     for with_cameras in (False, True):
         names = [name for name in chosen if (name in WITH_CAMERAS) == with_cameras]
         left = [(n, *d) for n in names for d in disturbances if robustness.find(n, *d) is None]
@@ -72,9 +74,16 @@ def measure_robustness(
                 label = f"{name} {perturbation}={strength:g}"
                 played = yield from _counted(loop, label, done * episodes, len(left) * episodes)
                 outcomes = "".join(str(int(episode.success)) for episode in played)
-                robustness = robustness.with_trial(Trial(name, perturbation, strength, outcomes))
+                robustness = robustness.with_trial(Trial(name, perturbation, strength, outcomes, digests[name]))
                 robustness.save(path)
     return robustness
+
+
+def _digest(path: Path, name: str) -> str:
+    """Of the file of a policy."""
+    if not path.exists():
+        raise FileError(f"{path} is missing, the file of {name!r}; name others with --policies")
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
 def _check_policies(asked: Sequence[str], made: Results) -> list[str]:
