@@ -131,9 +131,7 @@ def test_wrong_questions_get_one_line(run, tmp_path, capsys):
 def test_a_policy_without_its_files_is_told(run, tmp_path):
     folder = shutil.copytree(run, tmp_path / "run")
     (folder / "constant_noise" / "noise.safetensors").unlink()
-    with pytest.raises(
-        FileError, match=r"noise\.safetensors is missing, the file of 'constant_noise'; name"
-    ):
+    with pytest.raises(FileError, match=r"noise\.safetensors is missing, the file of 'constant_noise'; name"):
         drain(measure_robustness(folder, 2, ["latency=2"], ["prior", "constant_noise"]))
     assert not (folder / "robustness.json").exists(), "nothing was played in vain"
 
@@ -142,9 +140,7 @@ def test_trials_of_a_policy_that_was_made_anew_are_refused(measured, tmp_path):
     folder = shutil.copytree(measured[0], tmp_path / "run")
     expert = folder / "expert" / "expert.safetensors"
     expert.write_bytes(expert.read_bytes() + b" ")
-    with pytest.raises(
-        FileError, match=r"robustness\.json holds trials of 'expert' before it was made anew"
-    ):
+    with pytest.raises(FileError, match=r"robustness\.json holds trials of 'expert' before it was made anew"):
         drain(measure_robustness(folder, 16, ["latency=2"], ["expert"]))
     assert drain(measure_robustness(folder, 16, ["latency=2"], ["prior"])).trials
 
