@@ -28,6 +28,9 @@ class Options:
 
 def join(folders: tuple[Path, ...], table: Path) -> list[str]:
     """Adds the finished runs of suites that a table lacks, and returns their names."""
+    missing = [str(folder) for folder in folders if not (folder / "results.csv").exists()]
+    if missing:
+        raise SystemExit(f"no results.csv in {', '.join(missing)}; give folders of suites with finished runs")
     added = []
     for folder in folders:
         known = {tuple(row[name] for name in RUN) for row in read_rows(table)}

@@ -81,7 +81,7 @@ REFUSED = {
     ),
     "late update": (
         ["steer", "assembly", "--method", "dppo", "--dppo.rounds", "500"],
-        "the first update would come at env step 768000, behind steer.env_steps (280000)",
+        "dppo.rounds puts the first update at env step 768000, behind steer.env_steps (280000)",
     ),
     "too few updates": (
         ["steer", "assembly", "--method", "residual", "--steer.num-envs", "4"],

@@ -71,7 +71,10 @@ def test_runs_that_suites_have_in_common_are_joined_once(tmp_path, monkeypatch):
     for name, rows in suites.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / "results.csv").write_text("\n".join([header, *rows, ""]))
-    folders = (tmp_path / "quick", tmp_path / "assembly", tmp_path / "not begun")
+    folders = (tmp_path / "quick", tmp_path / "assembly")
+    with pytest.raises(SystemExit, match=r"no results\.csv in .*not begun; give folders of suites"):
+        join.join((*folders, tmp_path / "not begun"), table)
+    assert not table.exists()
     assert join.join(folders, table) == ["toy/steer/0", "toy/steer/1"]
     assert table.read_text().splitlines() == [header, *suites["quick"], suites["assembly"][1]]
     assert join.join(folders, table) == []

@@ -238,7 +238,7 @@ def test_where_training_never_succeeds_enough_its_best_segment_is_validated_in_t
     ("changes", "said"),
     [
         ({"num_envs": 1}, r"updates_per_decision \(0\.25\) is less than one update a round of 1 environments"),
-        ({"algorithm": "ppo", "ppo": replace(TINY.ppo, rounds=200)}, r"the first update would come at env step 1600"),
+        ({"algorithm": "ppo", "ppo": replace(TINY.ppo, rounds=200)}, r"rounds puts the first update at env step 1600"),
         ({"demo_share": 0.1, "noise_rank": 1}, r"steer\.demo_share does not fit steer\.noise_rank 1"),
     ],
 )

@@ -95,7 +95,7 @@ def test_a_wrong_suite_is_refused_in_one_line_and_nothing_is_written(name, tmp_p
         (["quik"], "neither a file nor a suite; did you mean 'quick'"),
         (["quick", "--seeds", "1", "1"], "--seeds: seeds has 1 twice"),
         (["quick", "--tasks", "stick-pul"], "--tasks: suite 'quick' has no 'stick-pul'; did you mean 'stick-pull'"),
-        (["quick", "--methods", "steer", "steer"], "--methods: it has 'steer' twice"),
+        (["quick", "--methods", "steer", "steer"], "--methods: methods has 'steer' twice"),
         (["quick", "--workers", "0"], "--workers must be 1 to"),
         (["quick", "--workers", "1000"], "each has a core to itself"),
         (["quick", "--out", "full"], "--out full exists already"),

@@ -192,15 +192,6 @@ class _Run:
         if (folder / "state.safetensors").exists():
             self._load()
 
-    @property
-    def discount(self) -> float:
-        """The agent's, which may change while it learns."""
-        return self.agent.discount
-
-    @discount.setter
-    def discount(self, value: float) -> None:
-        self.agent.discount = value
-
     def explore(self) -> Generator[StageProgress, None, None]:
         """Uniform actions."""
         start, draw = time.monotonic(), torch_generator(self.seed, "mbrl", "explore")
@@ -221,7 +212,7 @@ class _Run:
         health: defaultdict[str, list[Tensor]] = defaultdict(list)
         steps = min(config.epoch_steps, config.env_steps - self.env_steps)
         if config.late_discount is not None and self.env_steps >= config.late_discount_from:
-            self.discount = config.late_discount
+            self.agent.discount = config.late_discount
         draw = self._seed_streams()
         with closing(make_env(self.task, 1)) as env:
             real = Experience(env, derive_seed(self.seed, "mbrl", "env", self.segments), self.device)
@@ -251,18 +242,18 @@ class _Run:
             self.best_return = self.last_return
             self.save_agent(self.best_path)
         evaluation = {"return": self.last_return, "return_deviation": float(returns.std())}
-        evaluation |= {"episode_steps": float(lengths.mean()), "discount": self.discount}
+        evaluation |= {"episode_steps": float(lengths.mean()), "discount": self.agent.discount}
         writer.write(self._counts() | evaluation)
         self.segments += 1
         yield self._progress()
 
     def save(self, rows: int) -> None:
         """Saves everything that the next segment continues from."""
-        counters = {name: getattr(self, name) for name in _COUNTERS} | {"rows": rows}
+        counters = {name: getattr(self, name) for name in _COUNTERS} | {"rows": rows, "discount": self.agent.discount}
         tensors: dict[str, Tensor] = {}
         for name, part in self._parts().items():
             tensors |= with_prefix(name, part.state())
-        save_checkpoint(self.folder / "state.safetensors", "mbrl-state", 1, tensors, counters)
+        save_checkpoint(self.folder / "state.safetensors", "mbrl-state", 2, tensors, counters)
 
     @property
     def best_path(self) -> Path:
@@ -275,9 +266,10 @@ class _Run:
 
     def _load(self) -> None:
         path = self.folder / "state.safetensors"
-        tensors, counters = load_checkpoint(path, "mbrl-state", 1)
+        tensors, counters = load_checkpoint(path, "mbrl-state", 2)
         for name, part in self._parts().items():
             part.load_state(without_prefix(name, tensors), path)
+        self.agent.discount = counters.pop("discount")
         for name, value in counters.items():
             setattr(self, name, value)
 
@@ -351,4 +343,4 @@ def _drawn(transitions: Transitions, shape: tuple[int, int], generator: torch.Ge
     return transitions[torch.randint(len(transitions), shape, generator=generator).to(transitions.reward.device)]
 
 
-_COUNTERS = ("segments", "env_steps", "updates", "seconds", "last_return", "best_return", "discount")
+_COUNTERS = ("segments", "env_steps", "updates", "seconds", "last_return", "best_return")

@@ -154,13 +154,13 @@ class RunConfig:
     def _check_budget(self) -> None:
         """Refuses a budget from which the method that makes the expert would learn nothing."""
         options, rounds = self.method_options, 0
+        option = f"{self.method_group}.updates_per_{'step' if self.method == 'residual' else 'decision'}"
         agent = options.agent if isinstance(options, SteerConfig) else options
         if isinstance(agent, PpoConfig | DppoConfig):
-            rounds = agent.first_update
+            rounds, option = agent.first_update, "steer.ppo.rounds" if self.method == "steer" else "dppo.rounds"
         loop = options if isinstance(options, SteerConfig) else loop_of(options, self.steer)
         steps = self.prior.chunk_length if self.prior_file is None else 1  # of a prior in a file at least one
-        often = "updates_per_step" if self.method == "residual" else "updates_per_decision"
-        loop.check(rounds * loop.num_envs * steps, f"{self.method_group}.{often}")
+        loop.check(rounds * loop.num_envs * steps, option)
 
     @property
     def method_options(self) -> SteerConfig | BaselineOptions:

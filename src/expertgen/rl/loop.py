@@ -86,24 +86,24 @@ class LoopConfig:
                 f"({self.env_steps}), or nothing is ever learnt"
             )
 
-    def check(self, first_update: int, updates: str) -> None:
+    def check(self, first_update: int, option: str) -> None:
         """Refuses what would leave an agent as it was.
 
         Args:
             first_update: of an on-policy agent, control steps before it; 0 is an off-policy one.
-            updates: what the option is called that says how often an off-policy agent is updated.
+            option: what the option is called that says when, or how often, the agent is updated.
 
         Raises:
             UsageError: naming the option.
         """
         if first_update > self.env_steps:
             raise UsageError(
-                f"the first update would come at env step {first_update}, behind steer.env_steps ({self.env_steps}); "
-                "lower the agent's rounds, or steer.num_envs"
+                f"{option} puts the first update at env step {first_update}, behind steer.env_steps "
+                f"({self.env_steps}); lower it, or steer.num_envs"
             )
         if not first_update and self.updates_per_round < 1:
             raise UsageError(
-                f"{updates} ({self.updates_per_decision}) is less than one update a round of "
+                f"{option} ({self.updates_per_decision}) is less than one update a round of "
                 f"{self.num_envs} environments; raise it, or steer.num_envs"
             )
 
@@ -150,7 +150,7 @@ def learn(
         TrainingError: if a loss is not finite; the batch is dumped to `folder/bad_batch.safetensors`.
         UsageError: if the options would leave nothing to learn from.
     """
-    config.check(learner.rounds * config.num_envs, "updates_per_decision")
+    config.check(learner.rounds * config.num_envs, "rounds" if learner.rounds else "updates_per_decision")
     run = _Run(task, learner, config, seed, folder, stage, device)
     writer = MetricsWriter(folder, keep_rows=run.rows, tensorboard=tensorboard)
     while not run.finished:

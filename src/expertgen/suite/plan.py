@@ -193,7 +193,7 @@ def members(suite: Suite) -> list[Member]:
 def _part(suite: Suite, name: str, there: tuple[str, ...], wanted: Sequence[str] | None) -> tuple[str, ...]:
     if wanted is None:
         return there
-    for one in _distinct(wanted, str, "it", f"--{name}"):
+    for one in _distinct(wanted, str, name, f"--{name}"):
         if one not in there:
             near = nearest(one, there)
             raise UsageError(f"--{name}: suite {suite.name!r} has no {one!r}{near}; there are {', '.join(there)}")
