@@ -201,7 +201,6 @@ class DynamicsModel(nn.Module, ABC):
         observation: Float[Tensor, "batch observation"],
         action: Float[Tensor, "batch action"],
         generator: torch.Generator,
-        expected: bool = False,
     ) -> tuple[Float[Tensor, "batch observation"], Float[Tensor, " batch"]]:
         """Draws next observations and rewards, each row from one elite member.
 
@@ -212,7 +211,6 @@ class DynamicsModel(nn.Module, ABC):
             observation: `[B, D]`.
             action: `[B, A]`.
             generator: source of the dealing and of the draws.
-            expected: return the member's mean instead of a draw from its distribution.
         """
         rows, elites = len(observation), len(self.elites)
         if not rows:
@@ -223,7 +221,7 @@ class DynamicsModel(nn.Module, ABC):
         blocks = []
         for block in dealt.split(_BLOCK, dim=1):
             distribution = self(observation[block], action[block], self.elites)
-            blocks.append(self.mean(distribution) if expected else self.sample(distribution, generator))
+            blocks.append(self.sample(distribution, generator))
         standardised = blocks[0].new_empty(rows, self.targets)
         standardised[order] = torch.cat(blocks, dim=1).flatten(0, 1)[:rows]
         return self._to_prediction(standardised, observation)
