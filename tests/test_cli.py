@@ -402,3 +402,21 @@ def test_a_hand_has_another_prior_and_noise_of_fewer_numbers_than_an_arm():
     hand, arm = (default_settings(task) for task in ("adroit-door", "peg-insert-side"))
     assert (hand.prior.chunk_length, hand.steer.noise_rank) == (4, 1)
     assert (arm.prior.chunk_length, arm.steer.noise_rank) == (8, 0)
+
+
+@pytest.mark.parametrize(
+    "words",
+    (
+        ["run", TOY],
+        ["mbrl", "inverted-double-pendulum"],
+        ["suite", "quick"],
+        ["robustness", "run"],
+    ),
+    ids=lambda words: words[0],
+)
+def test_what_ends_with_a_report_is_refused_at_once_where_it_cannot_be_made(words, monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    assert main(words) == 2
+    assert "the report needs jinja2: pip install 'expertgen[report]'" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

@@ -15,7 +15,8 @@ from expertgen.cli.options import SettingsOptions, parse_unchecked, parse_with, 
 from expertgen.cli.parsing import CONSOLE, free, new_folder
 from expertgen.errors import ExpertgenError, UsageError
 from expertgen.mbrl.run import MbrlConfig, default_settings, run_mbrl
-from expertgen.reporting.mbrl import load_mbrl_template, write_mbrl_report
+from expertgen.reporting.mbrl import write_mbrl_report
+from expertgen.reporting.page import require_report
 from expertgen.runs.config import overlay, read_yaml
 from expertgen.runs.progress import follow
 from expertgen.tasks.registry import get_task
@@ -34,7 +35,7 @@ class _MbrlOptions(SettingsOptions):
 def mbrl_verb(words: list[str]) -> None:
     """Learn a task with dense rewards in a world model whose data are weighted."""
     folder, config = _resolve(words)
-    load_mbrl_template()  # without the extra it needs, the report would fail after hours of work
+    require_report()
     try:
         results = follow(run_mbrl(config, folder, shlex.join(["expertgen", "mbrl", *words])), CONSOLE)
     except (KeyboardInterrupt, ExpertgenError):

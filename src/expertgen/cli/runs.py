@@ -21,6 +21,7 @@ from expertgen.pipeline.robustness import measure_robustness
 from expertgen.pipeline.run import run
 from expertgen.pipeline.settings import Stage
 from expertgen.reporting.mbrl import is_mbrl_run, write_mbrl_report
+from expertgen.reporting.page import require_report
 from expertgen.reporting.report import write_report
 from expertgen.reporting.terminal import results_table, robustness_table
 from expertgen.reporting.words import TITLES
@@ -93,6 +94,7 @@ def robustness_verb(words: list[str]) -> None:
     options = parse(Robustness, words, "robustness")
     if options.episodes < 1:
         raise UsageError(f"--episodes must be at least 1, not {options.episodes}")
+    require_report()
     loop = measure_robustness(options.run, options.episodes, options.perturbations, options.policies)
     try:
         robustness = follow(loop, CONSOLE)
@@ -125,6 +127,7 @@ def _run(words: list[str], verb: str, until: Stage | None = None) -> None:
         if until == "student":
             raise UsageError(f"task {config.task!r} has no cameras, so there is no student to distil; choose another")
         CONSOLE.print(f"task {config.task!r} has no cameras: the run ends at the expert")
+    require_report()
     command = shlex.join(["expertgen", verb, *words])
     try:
         results = follow(run(config, folder, command), CONSOLE)

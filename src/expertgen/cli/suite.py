@@ -12,10 +12,11 @@ import tyro
 
 from expertgen.cli.parsing import CONSOLE, free, new_folder, parse
 from expertgen.errors import ExpertgenError, TrainingError, UsageError
+from expertgen.reporting.page import require_report
 from expertgen.suite.analysis import outside_reference
 from expertgen.suite.display import standings_table, watch
 from expertgen.suite.plan import Suite, built_in_suites, find_suite, narrowed, suite_from
-from expertgen.suite.report import load_template, write_suite_report
+from expertgen.suite.report import write_suite_report
 from expertgen.suite.runner import check_workers, member_folder, read_suite, run_suite
 
 
@@ -42,7 +43,7 @@ class _SuiteOptions:
 def suite_verb(words: list[str]) -> None:
     """Compare methods on tasks over seeds (YAML file or name), with intervals and a report."""
     options = parse(_SuiteOptions, words, "suite")
-    load_template()  # without the extra it needs, the report would fail after hours of work
+    require_report()
     workers = check_workers(options.workers)
     suite, folder = _resolve(options)
     try:

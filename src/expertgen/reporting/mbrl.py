@@ -115,15 +115,10 @@ def write_mbrl_report(folder: Path) -> Path:
         UsageError: if the extra `report` is not installed.
         FileError: if a file of the run is broken.
     """
-    template, record = load_mbrl_template(), MbrlRecord.read(folder)
+    template, record = load_template("mbrl.html.j2"), MbrlRecord.read(folder)
     path = folder / "report.html"
     write_text(path, template.render(**_content(record)))
     return path
-
-
-def load_mbrl_template() -> Any:
-    """The template of the page (UsageError if the extra `report` is not installed)."""
-    return load_template("mbrl.html.j2")
 
 
 def _content(record: MbrlRecord) -> dict[str, Any]:

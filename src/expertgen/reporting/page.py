@@ -12,6 +12,19 @@ from expertgen.reporting import words
 _HOME = "expertgen.reporting"
 
 
+def require_report() -> None:
+    """Refuses at once what would otherwise fail at its end, after hours of work: a report without what it is made with.
+
+    Raises:
+        UsageError: if the extra `report` is not installed.
+    """
+    try:
+        import jinja2  # noqa: F401
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise UsageError(f"the report needs {error.name}: pip install 'expertgen[report]'") from error
+
+
 def load_template(name: str, package: str = _HOME, style: str | None = None) -> Any:
     """A page's template.
 
@@ -23,11 +36,9 @@ def load_template(name: str, package: str = _HOME, style: str | None = None) -> 
     Raises:
         UsageError: if the extra `report` is not installed.
     """
-    try:
-        import jinja2
-        import matplotlib  # noqa: F401 - the figures need it; better refused here than half-way
-    except ImportError as error:
-        raise UsageError(f"the report needs {error.name}: pip install 'expertgen[report]'") from error
+    require_report()  # the figures need it as well as the template: better refused here than half-way
+    import jinja2
+
     loaders = [jinja2.PackageLoader(place, ".") for place in dict.fromkeys((package, _HOME))]
     environment = jinja2.Environment(
         loader=jinja2.ChoiceLoader(loaders),

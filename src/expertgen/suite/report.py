@@ -8,7 +8,8 @@ from typing import Any
 
 import yaml
 
-from expertgen.reporting import page, words
+from expertgen.reporting import words
+from expertgen.reporting.page import load_template
 from expertgen.runs.files import read_json, write_text
 from expertgen.suite.analysis import Analysis, Estimate, TaskRow
 from expertgen.suite.display import value_in_words
@@ -45,20 +46,11 @@ def write_suite_report(folder: Path) -> Path:
         UsageError: if the extra `report` is not installed.
         FileError: if the folder is not a suite's, or a result was changed.
     """
-    template, suite = load_template(), read_suite(folder)
+    template, suite = load_template("page.html.j2", "expertgen.suite", "page.css"), read_suite(folder)
     standings = read_standings(folder, suite)
     path = folder / "report.html"
     write_text(path, template.render(**_content(folder, suite, standings)))
     return path
-
-
-def load_template() -> Any:
-    """The template of the page.
-
-    Raises:
-        UsageError: if the extra `report` is not installed.
-    """
-    return page.load_template("page.html.j2", "expertgen.suite", "page.css")
 
 
 def _content(folder: Path, suite: Suite, standings: Standings) -> dict[str, Any]:
