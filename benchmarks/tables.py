@@ -14,12 +14,15 @@ from expertgen.demos.calibrated import shipped_calibrations
 from expertgen.dynamics.weighting.interface import Limits
 from expertgen.evaluation.comparison import interquartile_mean, stratified_bootstrap
 from expertgen.suite.analysis import Analysis, Estimate
-from expertgen.suite.plan import Member, Suite, find_suite
+from expertgen.suite.plan import Member, Suite, find_suite, narrowed
 from expertgen.suite.runner import Standing, Standings
-from expertgen.suite.table import Point
+from expertgen.suite.table import Motion, Point
 
 MAIN = ("peg-insert-side", "assembly", "stick-pull", "box-close")
 """The tasks that are summarized in one number."""
+
+MOTION: dict[Motion, str] = {"jerk_ratio": "jerk, of the prior's", "saturation": "actions at their bound"}
+"""What is said of how policies move."""
 
 
 def markdown(header: Iterable[str], body: Iterable[Iterable[str]]) -> str:
@@ -201,26 +204,28 @@ def returns(file: str, suite_name: str) -> str:
     return markdown(header, body)
 
 
-def leaderboard(suite_name: str) -> str:
-    """A suite of experts: success on each task, mean over seeds with its 95% interval, and over tasks.
+def leaderboard(suite_name: str, *methods: str) -> str:
+    """A suite of experts: success on each task, mean over seeds with its 95% interval, over tasks, and what it took.
 
-    The last method is the one that the others are compared with.
+    Args:
+        suite_name: the suite.
+        methods: which of its methods, all by default; the last one is what the others are compared with.
     """
-    _, analysis = _analysis("comparisons.csv", suite_name)
+    _, analysis = _analysis("comparisons.csv", suite_name, methods)
     found = {(row.task, row.method): row for row in analysis.rows()}
+    names, best = analysis.methods, analysis.methods[-1]
+    groups = [[found[task, method] for task in analysis.shared] for method in names]
+    motion = [(words, [analysis.motion(method, measure) for method in names]) for measure, words in MOTION.items()]
     body = [
-        (task, *(_percent(found[task, method].estimate) for method in analysis.methods)) for task in analysis.shared
+        *((task, *(_percent(found[task, method].estimate) for method in names)) for task in analysis.shared),
+        ("**mean**", *(f"{np.mean([row.estimate.value for row in rows]):.1%}" for rows in groups)),
+        ("**interquartile mean**", *(_percent(analysis.overall(method)) for method in names)),
+        (f"{best} is ahead in", *(_percent(analysis.improvement(best, name)) if name != best else "" for name in names)),
+        *((words, *(f"{one.value:.2g}" if one else "" for one in estimates)) for words, estimates in motion),
+        ("env steps", *(f"{np.mean([row.env_steps for row in rows]) / 1000:.0f} k" for rows in groups)),
+        ("seconds", *(f"{np.mean([row.seconds for row in rows]):.0f}" for rows in groups)),
     ]
-    body += [("**interquartile mean**", *(_percent(analysis.overall(method)) for method in analysis.methods))]
-    best = analysis.methods[-1]
-    rates = [_percent(analysis.improvement(best, method)) if method != best else "" for method in analysis.methods]
-    body += [(f"{best} is ahead in", *rates)]
-    rows = [[found[task, method] for task in analysis.shared] for method in analysis.methods]
-    for axis, scale, unit in (("env_steps", 1000, " k"), ("seconds", 1, " s")):
-        body += [
-            (axis.replace("_", " "), *(f"{np.mean([getattr(r, axis) for r in g]) / scale:.0f}{unit}" for g in rows))
-        ]
-    return markdown(("task", *analysis.methods), body)
+    return markdown(("task", *names), body)
 
 
 def sources() -> str:
@@ -251,12 +256,12 @@ def calibration() -> str:
     return markdown(header, body)
 
 
-def _analysis(file: str, suite_name: str) -> tuple[Suite, Analysis]:
-    """A suite, and the statistics of those of its tasks and seeds that every method has in a table.
+def _analysis(file: str, suite_name: str, methods: tuple[str, ...] = ()) -> tuple[Suite, Analysis]:
+    """A suite, and the statistics of those of its tasks and seeds that every method (by default all) has in a table.
 
     A table may hold more, as `comparisons.csv` does: what several suites have in common was run once.
     """
-    suite = find_suite(suite_name)
+    suite = narrowed(find_suite(suite_name), methods=methods or None)
     parts = {"task": suite.tasks, "method": suite.methods, "seed": tuple(map(str, suite.seeds))}
     rows = [row for row in read_rows(HERE / file) if all(row[name] in part for name, part in parts.items())]
     seeds = {name: set(by(group, "task", "seed")) for (name,), group in by(rows, "method").items()}

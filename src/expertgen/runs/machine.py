@@ -10,6 +10,7 @@ import resource
 import signal
 import sys
 import threading
+import time
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -58,8 +59,9 @@ def available_cores() -> int:
 
 
 class PeakMemory:
-    """The largest memory of this process and all its descendants together, looked at once a second while it is entered.
+    """The largest memory of this process and all its descendants together, looked at while it is entered.
 
+    That is once a second, or as often as takes a hundredth of the time: the system walks all pages for the answer.
     Pages that processes share count once: it is their proportional set sizes that are added. Where the system does not
     tell these (it is not Linux), it is the largest resident memory of any one process.
     """
@@ -83,8 +85,11 @@ class PeakMemory:
         return self._largest
 
     def _watch(self) -> None:
-        while not self._over.wait(1.0):
+        pause = 1.0
+        while not self._over.wait(pause):
+            start = time.perf_counter()
             self.look()
+            pause = max(1.0, 100 * (time.perf_counter() - start))
 
 
 def _tree_memory() -> float:
