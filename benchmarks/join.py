@@ -15,6 +15,9 @@ from rows import HERE, append_row, read_rows
 RUN = ("task", "method", "seed")
 """What makes a run. A method must mean the same in all suites whose tables are joined."""
 
+CURVE_STEPS = 8000
+"""Simulator steps between two points of a learning curve that are kept, at least."""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -34,11 +37,15 @@ def join(folders: tuple[Path, ...], table: Path) -> list[str]:
     added = []
     for folder in folders:
         known = {tuple(row[name] for name in RUN) for row in read_rows(table)}
+        kept: dict[tuple[str, ...], int] = {}
         for row in read_rows(folder / "results.csv"):
-            run = tuple(row[name] for name in RUN)
-            if run not in known:
-                append_row(table, row)
-                added.append("/".join(run))
+            run, steps = tuple(row[name] for name in RUN), int(row["env_steps"])
+            if run in known or (row["point"] == "curve" and steps < kept.get(run, -CURVE_STEPS) + CURVE_STEPS):
+                continue
+            if row["point"] == "curve":
+                kept[run] = steps
+            append_row(table, row)
+            added.append("/".join(run))
     return list(dict.fromkeys(added))
 
 

@@ -80,6 +80,16 @@ def test_runs_that_suites_have_in_common_are_joined_once(tmp_path, monkeypatch):
     assert join.join(folders, table) == []
 
 
+def test_of_a_learning_curve_every_so_many_steps_are_kept(tmp_path, monkeypatch):
+    join = load(BENCHMARKS / "join.py", monkeypatch)
+    header = "task,method,seed,point,env_steps,seconds,measure,value,episodes"
+    curves = [f"toy,{method},0,curve,{steps},1,success,0.5," for steps in range(0, 20_000, 640) for method in "ab"]
+    (tmp_path / "results.csv").write_text("\n".join([header, *curves, "toy,a,0,final,19840,2,success,0.9,256", ""]))
+    join.join((tmp_path,), tmp_path / "joined.csv")
+    kept = [row["env_steps"] for row in join.read_rows(tmp_path / "joined.csv") if row["method"] == "a"]
+    assert kept == ["0", "8320", "16640", "19840"]
+
+
 @pytest.mark.parametrize("path", sorted(BENCHMARKS.glob("*.py")), ids=lambda path: path.stem)
 def test_benchmarks_can_be_imported(path, monkeypatch):
     for peer in PEERS.get(path.stem, ()):
