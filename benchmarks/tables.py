@@ -215,12 +215,16 @@ def leaderboard(suite_name: str, *methods: str) -> str:
     found = {(row.task, row.method): row for row in analysis.rows()}
     names, best = analysis.methods, analysis.methods[-1]
     groups = [[found[task, method] for task in analysis.shared] for method in names]
+    ahead = {name: analysis.improvement(best, name) for name in names if name != best}
     motion = [(words, [analysis.motion(method, measure) for method in names]) for measure, words in MOTION.items()]
     body = [
         *((task, *(_percent(found[task, method].estimate) for method in names)) for task in analysis.shared),
         ("**mean**", *(f"{np.mean([row.estimate.value for row in rows]):.1%}" for rows in groups)),
         ("**interquartile mean**", *(_percent(analysis.overall(method)) for method in names)),
-        (f"{best} is ahead in", *(_percent(analysis.improvement(best, name)) if name != best else "" for name in names)),
+        (
+            f"{best} is ahead in",
+            *(_percent(analysis.improvement(best, name)) if name != best else "" for name in names),
+        ),
         *((words, *(f"{one.value:.2g}" if one else "" for one in estimates)) for words, estimates in motion),
         ("env steps", *(f"{np.mean([row.env_steps for row in rows]) / 1000:.0f} k" for rows in groups)),
         ("seconds", *(f"{np.mean([row.seconds for row in rows]):.0f}" for rows in groups)),

@@ -406,12 +406,12 @@ def test_a_hand_has_another_prior_and_noise_of_fewer_numbers_than_an_arm():
 
 @pytest.mark.parametrize(
     "words",
-    (
+    [
         ["run", TOY],
         ["mbrl", "inverted-double-pendulum"],
         ["suite", "quick"],
         ["robustness", "run"],
-    ),
+    ],
     ids=lambda words: words[0],
 )
 def test_what_ends_with_a_report_is_refused_at_once_where_it_cannot_be_made(words, monkeypatch, tmp_path, capsys):

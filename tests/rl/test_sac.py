@@ -87,6 +87,16 @@ def test_temperature_rises_while_the_policy_is_too_sure(target_entropy, sign):
     assert (float(agent.log_temperature) - before) * sign > 0
 
 
+def test_the_target_entropy_falls_with_the_learning_rate():
+    config = SacConfig(target_entropy=-0.5, final_target_entropy=-2.0)
+    assert [config.target_entropy_at(rate) for rate in (1.0, 0.5, 0.1)] == pytest.approx([-0.5, -1.25, -1.85])
+    agents = [make_agent(replace(SMALL, target_entropy=10.0, final_target_entropy=-10.0)) for _ in range(2)]
+    before = float(agents[0].log_temperature)
+    for agent, rate in zip(agents, (0.9, 0.1), strict=True):
+        agent.update(random_batch(), rate)
+    assert float(agents[0].log_temperature) > before > float(agents[1].log_temperature)
+
+
 def test_each_loss_moves_its_own_network_alone():
     batch = replace(random_batch(), discount=torch.zeros(32))  # so that the target does not depend on the actor
     agents = make_agent(), make_agent()
@@ -105,7 +115,7 @@ def test_each_loss_moves_its_own_network_alone():
 def test_a_schedule_sets_the_learning_rate():
     agents = make_agent(), make_agent()
     before = parameters(agents[0].critic)
-    agents[0].update(random_batch(), learning_rate=0.5 * SMALL.learning_rate)
+    agents[0].update(random_batch(), rate=0.5)
     agents[1].update(random_batch())
     for old, half, whole in zip(before, *(parameters(agent.critic) for agent in agents), strict=True):
         torch.testing.assert_close(half - old, 0.5 * (whole - old), rtol=1e-3, atol=1e-6)

@@ -168,12 +168,12 @@ class DppoAgent:
             path.append(mean + deviation * self._normal(len(observation)))
         return torch.stack(path, dim=1).flatten(1)
 
-    def update(self, rollout: Rollout, learning_rate: float | None = None) -> dict[str, Tensor]:
+    def update(self, rollout: Rollout, rate: float = 1.0) -> dict[str, Tensor]:
         """Some epochs of gradient steps on what the present policy has just done.
 
         Args:
             rollout: decisions of the present policy.
-            learning_rate: that of the prior's network from now on, for a schedule; by default it stays as it is.
+            rate: part of the learning rate of the prior's network that is used, for a schedule.
 
         Returns:
             health metrics as detached scalars, means over the steps: `actor_loss`, `critic_loss`, `q` (mean value
@@ -181,8 +181,7 @@ class DppoAgent:
             1 ± ε).
         """
         config = self.config
-        if learning_rate is not None:
-            self.optimizers["actor_optimizer"].param_groups[0]["lr"] = learning_rate
+        self.optimizers["actor_optimizer"].param_groups[0]["lr"] = rate * config.learning_rate
         observation, path = (
             rollout.observation.flatten(0, 1),
             rollout.action.flatten(0, 1).unflatten(1, self.path_shape),

@@ -140,12 +140,12 @@ class IbrlAgent:
         """The better of the prior's proposal and a sample of the raw actor, for collecting data."""
         return self._chooser.act(observation, self._normal(len(observation)))
 
-    def update(self, batch: Batch, learning_rate: float | None = None) -> dict[str, Tensor]:
+    def update(self, batch: Batch, rate: float = 1.0) -> dict[str, Tensor]:
         """One gradient step of critics, actor and temperature.
 
         Args:
             batch: transitions.
-            learning_rate: Adam's learning rate from now on, for a schedule; by default it stays as it is.
+            rate: part of the learning rate that is used, for a schedule.
 
         Returns:
             health metrics as detached scalars: those of `SacAgent.update`, and `prior_share`, the share of next states
@@ -157,7 +157,7 @@ class IbrlAgent:
             prior_share = (next_action == proposed).all(dim=1).float().mean()
         states = [rows[:, : -self.action_size] for rows in (batch.observation, batch.next_observation)]
         batch = replace(batch, observation=states[0], next_observation=states[1])
-        return self.sac.update(batch, learning_rate, next_action) | {"prior_share": prior_share}
+        return self.sac.update(batch, rate, next_action) | {"prior_share": prior_share}
 
     def state(self) -> dict[str, Tensor]:
         """Everything that learning continues from, as named tensors."""

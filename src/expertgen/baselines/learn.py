@@ -130,7 +130,6 @@ def _actor_learner(task: TaskSpec, prior: DiffusionPrior, options: ActorOptions,
         agent = FastTd3Agent(sizes.observation_size, sizes.action_size, about, torch.Generator(device))
     return Learner(
         agent,
-        about.learning_rate,
         about.discount,
         n_step=about.n_step,
         rounds=0,
@@ -163,7 +162,6 @@ def _tuning_learner(
 
     return Learner(
         agent,
-        options.learning_rate,
         discount,
         n_step=n_step,
         rounds=rounds,

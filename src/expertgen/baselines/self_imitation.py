@@ -81,19 +81,18 @@ class SelfImitationAgent:
         prior, noise = self.prior, self._normal(len(observation))
         return ddim_sample(self.average_actor, prior.alpha_bar, prior.timesteps, observation, noise).flatten(1)
 
-    def update(self, batch: Batch, learning_rate: float | None = None) -> dict[str, Tensor]:
+    def update(self, batch: Batch, rate: float = 1.0) -> dict[str, Tensor]:
         """One gradient step of the denoising loss on chunks, weighted by their returns.
 
         Args:
             batch: decisions; their reward is the return R, to the end of the episode.
-            learning_rate: AdamW's learning rate from now on, for a schedule; by default it stays as it is.
+            rate: part of the learning rate that is used, for a schedule.
 
         Returns:
             health metrics as detached scalars: `actor_loss`, the weighted denoising loss, and `imitated`, the mean
             weight in the batch.
         """
-        if learning_rate is not None:
-            self.optimizer.param_groups[0]["lr"] = learning_rate
+        self.optimizer.param_groups[0]["lr"] = rate * self.config.learning_rate
         chunk, noise = batch.action.unflatten(1, self.prior.noise_shape), self._normal(len(batch.reward))
         timestep = torch.randint(
             len(self.prior.alpha_bar), (len(noise),), generator=self.generator, device=self.generator.device

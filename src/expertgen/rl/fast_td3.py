@@ -138,20 +138,19 @@ class FastTd3Agent:
         noise = deviations.to(observation.device)[:, None] * self._normal(len(observation))
         return (self.actor(observation) + noise).clamp(-1, 1)
 
-    def update(self, batch: Batch, learning_rate: float | None = None) -> dict[str, Tensor]:
+    def update(self, batch: Batch, rate: float = 1.0) -> dict[str, Tensor]:
         """One gradient step of the critics, and of the actor where it is its turn.
 
         Args:
             batch: transitions.
-            learning_rate: Adam's learning rate from now on, for a schedule; by default it stays as it is.
+            rate: part of the learning rate that is used, for a schedule.
 
         Returns:
             health metrics as detached scalars: `critic_loss`, `q` (mean return expected on the batch), `td_error` (mean
             distance to the target's mean) and, where the actor steps, `actor_loss`.
         """
-        if learning_rate is not None:
-            for optimizer in self.optimizers.values():
-                optimizer.param_groups[0]["lr"] = learning_rate
+        for optimizer in self.optimizers.values():
+            optimizer.param_groups[0]["lr"] = rate * self.config.learning_rate
         health = self._update_critics(batch)
         if self.updates % self.config.policy_delay == 0:
             health |= self._update_actor(batch)

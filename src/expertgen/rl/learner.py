@@ -46,8 +46,8 @@ class Agent(Protocol):
         """Actions that collect data, one for every environment."""
         ...
 
-    def update(self, batch: Any, /, learning_rate: float | None = None) -> dict[str, Tensor]:
-        """Learns from a batch or a rollout; returns health metrics as detached scalars."""
+    def update(self, batch: Any, /, rate: float = 1.0) -> dict[str, Tensor]:
+        """Learns from a batch or a rollout at a part of its learning rate; returns health metrics as scalars."""
         ...
 
     def state(self) -> dict[str, Tensor]:
@@ -84,7 +84,6 @@ class Learner:
 
     Attributes:
         agent: the algorithm.
-        learning_rate: the agent's, before it falls.
         discount: per decision.
         n_step: decisions that a return looks ahead, of an off-policy agent.
         rounds: decisions of every environment between two updates, of an on-policy agent; 0 means off-policy. It learns
@@ -100,7 +99,6 @@ class Learner:
     """
 
     agent: Agent
-    learning_rate: float
     discount: float
     n_step: int
     rounds: int

@@ -270,11 +270,11 @@ class _Run:
         counters = {name: getattr(self, name) for name in _COUNTERS} | {"rows": rows, "recent": list(self.recent)}
         tensors = with_prefix("agent", self.learner.agent.state()) | with_prefix("replay", self.replay.state())
         tensors |= with_prefix("peak", self.peak_actor.state_dict())
-        save_checkpoint(self.folder / "state.safetensors", "steer-state", 2, tensors, counters)
+        save_checkpoint(self.folder / "state.safetensors", "steer-state", 3, tensors, counters)
 
     def _load(self) -> None:
         path = self.folder / "state.safetensors"
-        tensors, counters = load_checkpoint(path, "steer-state", 2)
+        tensors, counters = load_checkpoint(path, "steer-state", 3)
         self.learner.agent.load_state(without_prefix("agent", tensors), path)
         self.replay.load_state(without_prefix("replay", tensors))
         load_module(self.peak_actor, without_prefix("peak", tensors), path)
@@ -301,7 +301,7 @@ class _Run:
 
     def _learn(self, draw: torch.Generator, health: _Means) -> None:
         """The updates of one round, from the replay as it is."""
-        rate = self.learner.learning_rate * self.config.rate_at(self.env_steps)
+        rate = self.config.rate_at(self.env_steps)
         for batch in self._batches(draw):
             step = self.learner.agent.update(batch, rate)
             for name in ("critic_loss", "actor_loss"):

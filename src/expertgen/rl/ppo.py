@@ -141,12 +141,12 @@ class PpoAgent:
         normal = torch.randn(shape, generator=self.generator, device=self.generator.device)
         return self.actor(observation) + self.actor.log_deviation.exp() * normal
 
-    def update(self, rollout: Rollout, learning_rate: float | None = None) -> dict[str, Tensor]:
+    def update(self, rollout: Rollout, rate: float = 1.0) -> dict[str, Tensor]:
         """Some epochs of gradient steps on what the present policy has just done.
 
         Args:
             rollout: decisions of the present policy.
-            learning_rate: Adam's learning rate from now on, for a schedule; by default it stays as it is.
+            rate: part of the learning rate that is used, for a schedule.
 
         Returns:
             health metrics as detached scalars, means over the steps: `actor_loss`, `critic_loss`, `q` (mean value
@@ -154,8 +154,7 @@ class PpoAgent:
             dimension), `ratio_clipped` (share of ratios outside 1 ± ε).
         """
         config = self.config
-        if learning_rate is not None:
-            self.optimizer.param_groups[0]["lr"] = learning_rate
+        self.optimizer.param_groups[0]["lr"] = rate * self.config.learning_rate
         with torch.no_grad():
             advantage, target, health = learning_targets(rollout, self.critic, config.discount, config.trace)
             observation, action = rollout.observation.flatten(0, 1), rollout.action.flatten(0, 1)

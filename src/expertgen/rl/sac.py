@@ -57,10 +57,16 @@ class SacConfig:
     temperature: Positive = 0.02
     """Initial entropy temperature; it is learned."""
     target_entropy: float = 0.0
-    """Target entropy of the policy per action dimension."""
+    """Target entropy of the policy per action dimension, at the full learning rate."""
+    final_target_entropy: float = -1.0
+    """What it falls to as the learning rate falls to 0: a policy that need not explore any more."""
 
     def __post_init__(self) -> None:
         check_ranges(self, "sac")
+
+    def target_entropy_at(self, rate: float) -> float:
+        """Target entropy per action dimension at a part of the learning rate."""
+        return rate * self.target_entropy + (1 - rate) * self.final_target_entropy
 
 
 class SacAgent:
@@ -84,7 +90,6 @@ class SacAgent:
         self.average_actor = copy.deepcopy(self.actor).requires_grad_(False)
         self.target_critic = copy.deepcopy(self.critic).requires_grad_(False)
         self.log_temperature = torch.tensor(config.temperature, device=device).log().requires_grad_()
-        self.target_entropy = config.target_entropy * action_size
         self.action_size = action_size
         self.optimizer = torch.optim.Adam(
             [*self.critic.parameters(), *self.actor.parameters(), self.log_temperature],
@@ -100,14 +105,14 @@ class SacAgent:
     def update(
         self,
         batch: Batch,
-        learning_rate: float | None = None,
+        rate: float = 1.0,
         next_action: Float[Tensor, "batch action"] | None = None,
     ) -> dict[str, Tensor]:
         """One gradient step of critics, actor and temperature.
 
         Args:
             batch: transitions.
-            learning_rate: Adam's learning rate from now on, for a schedule; by default it stays as it is.
+            rate: part of the learning rate that is used, for a schedule; the target entropy falls with it.
             next_action: a' of the target; by default a sample of the actor.
 
         Returns:
@@ -133,10 +138,9 @@ class SacAgent:
 
         # Temperature: raise it while the policy's entropy is below the target.
         entropy = -log_density.detach().mean()
-        self.log_temperature.grad = entropy - self.target_entropy
+        self.log_temperature.grad = entropy - self.config.target_entropy_at(rate) * self.action_size
 
-        if learning_rate is not None:
-            self.optimizer.param_groups[0]["lr"] = learning_rate
+        self.optimizer.param_groups[0]["lr"] = rate * self.config.learning_rate
         self.optimizer.step()
         update_average(self.target_critic, self.critic, self.config.target_rate)
         update_average(self.average_actor, self.actor, self.config.average_rate)

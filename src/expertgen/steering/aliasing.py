@@ -81,7 +81,6 @@ class AliasingAgent:
         self.average_actor = copy.deepcopy(self.actor).requires_grad_(False)
         self.target_critic = copy.deepcopy(self.chunk_critic).requires_grad_(False)
         self.log_temperature = torch.tensor(options.temperature, device=device).log().requires_grad_()
-        self.target_entropy = options.target_entropy * action_size
         parts = {
             "chunk_critic": self.chunk_critic.parameters(),
             "noise_critic": self.noise_critic.parameters(),
@@ -97,24 +96,23 @@ class AliasingAgent:
         """A sample of the raw actor, for collecting data."""
         return self.actor.act(observation, self._normal(len(observation)))
 
-    def update(self, batch: Batch, learning_rate: float | None = None) -> dict[str, Tensor]:
+    def update(self, batch: Batch, rate: float = 1.0) -> dict[str, Tensor]:
         """One gradient step of the critics of chunks, some of those of noise, one of actor and temperature.
 
         Args:
             batch: transitions whose actions are the executed chunks `[B, H · A]`.
-            learning_rate: Adam's learning rate from now on, for a schedule; by default it stays as it is.
+            rate: part of the learning rate that is used, for a schedule; the target entropy falls with it.
 
         Returns:
             health metrics as detached scalars: those of `SacAgent.update`, and `distill_error`, the mean distance of
             the critics of noise to what they are distilled from [logits].
         """
-        if learning_rate is not None:
-            for optimizer in self._optimizers.values():
-                optimizer.param_groups[0]["lr"] = learning_rate
+        for optimizer in self._optimizers.values():
+            optimizer.param_groups[0]["lr"] = rate * self.config.sac.learning_rate
         health = self._update_chunk_critic(batch)
         for _ in range(self.config.distill_steps):
             health |= self._distill(batch.observation)
-        return health | self._update_actor(batch.observation)
+        return health | self._update_actor(batch.observation, self.config.sac.target_entropy_at(rate))
 
     def _update_chunk_critic(self, batch: Batch) -> dict[str, Tensor]:
         with torch.no_grad():
@@ -140,13 +138,13 @@ class AliasingAgent:
         self._optimizers["noise_critic_optimizer"].step()
         return {"distill_error": difference.detach().abs().mean()}
 
-    def _update_actor(self, observation: Tensor) -> dict[str, Tensor]:
+    def _update_actor(self, observation: Tensor, target_entropy: float) -> dict[str, Tensor]:
         temperature = self.log_temperature.detach().exp()
         action, log_density = self.actor.sample(observation, self._normal(len(observation)))
         loss = (temperature * log_density - self.noise_critic(observation, action).mean(dim=0)).mean()
         differentiate(loss, self.actor)
         entropy = -log_density.detach().mean()
-        self.log_temperature.grad = entropy - self.target_entropy
+        self.log_temperature.grad = entropy - target_entropy * self.action_size
         self._optimizers["actor_optimizer"].step()
         update_average(self.average_actor, self.actor, self.config.sac.average_rate)
         return {"actor_loss": loss.detach(), "entropy": entropy / self.action_size, "temperature": temperature}

@@ -151,7 +151,6 @@ def _learner(prior: DiffusionPrior, config: SteerConfig, seed: int, device: str)
     modes: tuple[Mode, ...] = ("mean",) if isinstance(options, FastTd3Config) else ("mean", "sampled")
     return Learner(
         agent,
-        options.learning_rate,
         options.discount,
         n_step=1 if isinstance(options, PpoConfig) else options.n_step,
         rounds=options.rounds if isinstance(options, PpoConfig) else 0,
