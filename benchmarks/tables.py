@@ -221,10 +221,7 @@ def leaderboard(suite_name: str, *methods: str) -> str:
         *((task, *(_percent(found[task, method].estimate) for method in names)) for task in analysis.shared),
         ("**mean**", *(f"{np.mean([row.estimate.value for row in rows]):.1%}" for rows in groups)),
         ("**interquartile mean**", *(_percent(analysis.overall(method)) for method in names)),
-        (
-            f"{best} is ahead in",
-            *(_percent(analysis.improvement(best, name)) if name != best else "" for name in names),
-        ),
+        (f"{best} is ahead in", *(_percent(ahead[name]) if name in ahead else "" for name in names)),
         *((words, *(f"{one.value:.2g}" if one else "" for one in estimates)) for words, estimates in motion),
         ("env steps", *(f"{np.mean([row.env_steps for row in rows]) / 1000:.0f} k" for rows in groups)),
         ("seconds", *(f"{np.mean([row.seconds for row in rows]):.0f}" for rows in groups)),
