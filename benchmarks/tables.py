@@ -207,26 +207,30 @@ def returns(file: str, suite_name: str) -> str:
 def leaderboard(suite_name: str, *methods: str) -> str:
     """A suite of experts: success on each task, mean over seeds with its 95% interval, over tasks, and what it took.
 
+    Before them stands what the scripted expert achieves where nothing is wrong with it: what steering does not know.
+
     Args:
         suite_name: the suite.
         methods: which of its methods, all by default; the last one is what the others are compared with.
     """
     _, analysis = _analysis("comparisons.csv", suite_name, methods)
+    clean = {row["task"]: f"{float(row['clean']):.1%}" for row in read_rows(HERE / "clean.csv")}
     found = {(row.task, row.method): row for row in analysis.rows()}
     names, best = analysis.methods, analysis.methods[-1]
     groups = [[found[task, method] for task in analysis.shared] for method in names]
     ahead = {name: analysis.improvement(best, name) for name in names if name != best}
     motion = [(words, [analysis.motion(method, measure) for method in names]) for measure, words in MOTION.items()]
+    tasks = [(task, [found[task, method].estimate for method in names]) for task in analysis.shared]
     body = [
-        *((task, *(_percent(found[task, method].estimate) for method in names)) for task in analysis.shared),
-        ("**mean**", *(f"{np.mean([row.estimate.value for row in rows]):.1%}" for rows in groups)),
-        ("**interquartile mean**", *(_percent(analysis.overall(method)) for method in names)),
-        (f"{best} is ahead in", *(_percent(ahead[name]) if name in ahead else "" for name in names)),
-        *((words, *(f"{one.value:.2g}" if one else "" for one in estimates)) for words, estimates in motion),
-        ("env steps", *(f"{np.mean([row.env_steps for row in rows]) / 1000:.0f} k" for rows in groups)),
-        ("seconds", *(f"{np.mean([row.seconds for row in rows]):.0f}" for rows in groups)),
+        *((task, clean.get(task, ""), *map(_percent, estimates)) for task, estimates in tasks),
+        ("**mean**", "", *(f"{np.mean([row.estimate.value for row in rows]):.1%}" for rows in groups)),
+        ("**interquartile mean**", "", *(_percent(analysis.overall(method)) for method in names)),
+        (f"{best} is ahead in", "", *(_percent(ahead[name]) if name in ahead else "" for name in names)),
+        *((words, "", *(f"{one.value:.2g}" if one else "" for one in estimates)) for words, estimates in motion),
+        ("env steps", "", *(f"{np.mean([row.env_steps for row in rows]) / 1000:.0f} k" for rows in groups)),
+        ("seconds", "", *(f"{np.mean([row.seconds for row in rows]):.0f}" for rows in groups)),
     ]
-    return markdown(("task", *names), body)
+    return markdown(("task", "flawless demonstrator", *names), body)
 
 
 def sources() -> str:
@@ -307,3 +311,4 @@ if __name__ == "__main__":
     print("", offline("error_newest", 32), "", offline("error_newest_5_steps", 32), sep="\n")
     print("", offline("error_newest", 32, "deterministic"), sep="\n")
     print("", returns("weightings_fast.csv", "weightings-fast"), "", sources(), sep="\n")
+    print("", leaderboard("assembly", "prior", "constant-noise", "steer"), sep="\n")

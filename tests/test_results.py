@@ -46,6 +46,14 @@ def test_the_page_of_demonstrations_shows_what_the_table_of_sources_holds(monkey
     assert tables.sources() in page, "python benchmarks/tables.py prints what docs/demos.md should show"
 
 
+def test_the_leaderboard_shows_what_the_table_of_comparisons_holds(monkeypatch):
+    tables = load(BENCHMARKS / "tables.py", monkeypatch)
+    page = (ROOT / "docs" / "leaderboard.md").read_text(encoding="utf-8")
+    assert tables.leaderboard("assembly", "prior", "constant-noise", "steer") in page, (
+        "python benchmarks/tables.py prints what docs/leaderboard.md should show"
+    )
+
+
 def test_the_page_of_weightings_shows_what_the_tables_hold(monkeypatch):
     tables = load(BENCHMARKS / "tables.py", monkeypatch)
     page = (ROOT / "docs" / "weightings.md").read_text(encoding="utf-8").splitlines()
