@@ -214,7 +214,7 @@ def leaderboard(suite_name: str, *methods: str) -> str:
         methods: which of its methods, all by default; the last one is what the others are compared with.
     """
     _, analysis = _analysis("comparisons.csv", suite_name, methods)
-    clean = {row["task"]: f"{float(row['clean']):.1%}" for row in read_rows(HERE / "clean.csv")}
+    clean = {row["task"]: float(row["clean"]) for row in read_rows(HERE / "clean.csv")}
     found = {(row.task, row.method): row for row in analysis.rows()}
     names, best = analysis.methods, analysis.methods[-1]
     groups = [[found[task, method] for task in analysis.shared] for method in names]
@@ -222,8 +222,8 @@ def leaderboard(suite_name: str, *methods: str) -> str:
     motion = [(words, [analysis.motion(method, measure) for method in names]) for measure, words in MOTION.items()]
     tasks = [(task, [found[task, method].estimate for method in names]) for task in analysis.shared]
     body = [
-        *((task, clean.get(task, ""), *map(_percent, estimates)) for task, estimates in tasks),
-        ("**mean**", "", *(f"{np.mean([row.estimate.value for row in rows]):.1%}" for rows in groups)),
+        *((task, _rate([clean.get(task)]), *map(_percent, estimates)) for task, estimates in tasks),
+        ("**mean**", _rate([clean.get(task) for task, _ in tasks]), *(f"{np.mean([row.estimate.value for row in rows]):.1%}" for rows in groups)),
         ("**interquartile mean**", "", *(_percent(analysis.overall(method)) for method in names)),
         (f"{best} is ahead in", "", *(_percent(ahead[name]) if name in ahead else "" for name in names)),
         *((words, "", *(f"{one.value:.2g}" if one else "" for one in estimates)) for words, estimates in motion),
@@ -277,6 +277,12 @@ def _analysis(file: str, suite_name: str, methods: tuple[str, ...] = ()) -> tupl
             member = Member(task, method, int(seed), suite.methods[method].kind, {})
             standings[str(member)] = Standing(member, "done", points=tuple(map(_point, group)))
     return suite, Analysis(suite, standings)
+
+
+def _rate(rates: list[float | None]) -> str:
+    """The mean of rates; nothing where one is not known."""
+    known = [rate for rate in rates if rate is not None]
+    return f"{np.mean(known):.1%}" if len(known) == len(rates) else ""
 
 
 def _percent(estimate: Estimate) -> str:
