@@ -223,7 +223,11 @@ def leaderboard(suite_name: str, *methods: str) -> str:
     tasks = [(task, [found[task, method].estimate for method in names]) for task in analysis.shared]
     body = [
         *((task, _rate([clean.get(task)]), *map(_percent, estimates)) for task, estimates in tasks),
-        ("**mean**", _rate([clean.get(task) for task, _ in tasks]), *(f"{np.mean([row.estimate.value for row in rows]):.1%}" for rows in groups)),
+        (
+            "**mean**",
+            _rate([clean.get(task) for task, _ in tasks]),
+            *(f"{np.mean([row.estimate.value for row in rows]):.1%}" for rows in groups),
+        ),
         ("**interquartile mean**", "", *(_percent(analysis.overall(method)) for method in names)),
         (f"{best} is ahead in", "", *(_percent(ahead[name]) if name in ahead else "" for name in names)),
         *((words, "", *(f"{one.value:.2g}" if one else "" for one in estimates)) for words, estimates in motion),
