@@ -206,6 +206,15 @@ def test_it_stops_early_at_the_wanted_success(quick_prior, tmp_path):
     assert 400 <= rows(tmp_path)[-1]["step"] < 600
 
 
+def test_a_lucky_validation_is_found_out_by_twice_as_many_episodes(quick_prior, tmp_path, monkeypatch):
+    # Mean, again in more episodes, sampled; then the same of the second checkpoint, which is as good as it seems.
+    played = scripted(iter([1.0, 0.85, 0.3, 0.9, 0.95, 0.2]), lambda policy: None)
+    monkeypatch.setattr(looping, "run_episodes", played)
+    expert = drain(steer(TASK, quick_prior, replace(TINY, stop_at=0.9), 0, tmp_path))
+    assert (expert.mode, expert.validated) == ("mean", 0.95)
+    assert [row["validated_mean"] for row in rows(tmp_path) if "validated_mean" in row] == [0.85, 0.95]
+
+
 def test_validation_waits_for_success_in_training_but_for_the_last(quick_prior, tmp_path):
     drain(steer(TASK, quick_prior, replace(TINY, validate_from=1.1), 0, tmp_path))
     validations = [row for row in rows(tmp_path) if "validated_mean" in row]

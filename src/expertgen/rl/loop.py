@@ -34,7 +34,7 @@ from expertgen.errors import TrainingError, UsageError
 from expertgen.evaluation.perturbations import perturb_all
 from expertgen.evaluation.rollouts import run_episodes
 from expertgen.evaluation.seeds import VALIDATION_SEED
-from expertgen.rl.learner import Learner
+from expertgen.rl.learner import Learner, Mode, Solution
 from expertgen.rl.process import Decision, DecisionProcess
 from expertgen.rl.replay import Batch, Replay, Rollout
 from expertgen.runs.checkpoint import load_checkpoint, load_module, save_checkpoint, with_prefix, without_prefix
@@ -43,6 +43,7 @@ from expertgen.runs.metrics import MetricsWriter
 from expertgen.runs.progress import StageProgress
 from expertgen.runs.ranges import Count, Positive, Share, check_ranges
 from expertgen.runs.seeding import derive_seed, torch_generator
+from expertgen.tasks.environment import TaskEnv
 from expertgen.tasks.registry import make_env
 from expertgen.tasks.spec import TaskSpec
 
@@ -76,7 +77,7 @@ class LoopConfig:
     validation_episodes: Count = 128
     """Episodes of a validation, in each mode."""
     stop_at: float = 0.99
-    """Stop early at this success on the validation seeds; above 1 never."""
+    """Stop early at this success on the validation seeds, if twice as many episodes confirm it; above 1 never."""
 
     def __post_init__(self) -> None:
         check_ranges(self, "steer")
@@ -251,10 +252,9 @@ class _Run:
         with closing(env):
             for mode in self.learner.modes:
                 solution = self.learner.solution(actor, mode)
-                policy, stage = solution.policy(self.seed), f"validate ({mode})"
-                episodes = yield from run_episodes(env, policy, config.validation_episodes, VALIDATION_SEED, stage)
-                solution.validated = float(np.mean([episode.success for episode in episodes]))
-                self.validation_env_steps += sum(episode.steps for episode in episodes)
+                solution.validated = yield from self._play(env, solution, mode, config.validation_episodes)
+                if solution.validated >= config.stop_at:  # it may have been lucky
+                    solution.validated = yield from self._play(env, solution, mode, 2 * config.validation_episodes)
                 row[f"validated_{mode}"] = solution.validated
                 # A tie goes to the first mode, of two to the later; another mode must be better than all before it.
                 best = self.best_success
@@ -264,6 +264,16 @@ class _Run:
         self.solved = self.best_success >= config.stop_at
         self.seconds += time.monotonic() - start
         return row | {"seconds": self.seconds, "validation_env_steps": self.validation_env_steps}
+
+    def _play(
+        self, env: TaskEnv, solution: Solution, mode: Mode, episodes: int
+    ) -> Generator[StageProgress, None, float]:
+        """Success of a solution in so many validation episodes, which begin alike each time."""
+        played = yield from run_episodes(
+            env, solution.policy(self.seed), episodes, VALIDATION_SEED, f"validate ({mode})"
+        )
+        self.validation_env_steps += sum(episode.steps for episode in played)
+        return float(np.mean([episode.success for episode in played]))
 
     def save(self, rows: int) -> None:
         """Saves everything that the next segment continues from."""
