@@ -8,7 +8,7 @@ import sys
 CORE = """
 import json, sys
 
-for name in ("mujoco", "metaworld", "imageio", "imageio_ffmpeg", "jinja2", "tensorboard", "websockets", "pyarrow"):
+for name in sys.argv[2:]:
     sys.modules[name] = None  # importing it raises an ImportError
 
 from expertgen.cli import main
@@ -22,7 +22,29 @@ class Program:
     def act(self, observation): return [0.5, 0.5, 0.5, 0.5]
 """
 
+VISION = ("mujoco", "metaworld", "imageio", "imageio_ffmpeg")
+OTHERS = ("jinja2", "tensorboard", "websockets", "pyarrow")
 NAMED = "pip install 'expertgen[vision]'"
+
+
+def without(modules, commands, folder):
+    """Runs commands where some modules cannot be imported."""
+    return subprocess.run(
+        [sys.executable, "-c", CORE, json.dumps(commands), *modules],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(os.path.abspath(folder) for folder in sys.path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_without_vision_no_run_to_a_student_begins(tmp_path):
+    (tmp_path / "program.py").write_text(PROGRAM)
+    done = without(VISION, [[verb, "reach", "--program", "program.py"] for verb in ("run", "distill")], tmp_path)
+    assert done.stdout.splitlines()[-1] == "[2, 2]", done.stderr
+    assert [NAMED in line for line in done.stderr.splitlines()] == [True, True]
+    assert {path.name for path in tmp_path.iterdir()} == {"program.py"}
 
 
 def test_without_extras(tmp_path):
@@ -38,14 +60,7 @@ def test_without_extras(tmp_path):
         ["demos", "teleop", "reach"],
         ["demos", "export", "demos/reach.h5", "--format", "lerobot"],
     ]
-    done = subprocess.run(
-        [sys.executable, "-c", CORE, json.dumps(commands)],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(os.path.abspath(folder) for folder in sys.path)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = without((*VISION, *OTHERS), commands, tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "[0, 0, 0, 2, 2, 2, 2, 2]"
     errors = done.stderr.splitlines()
