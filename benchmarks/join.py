@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
-from rows import HERE, append_row, read_rows
+from rows import HERE, read_rows, write_rows
 
 RUN = ("task", "method", "seed")
 """What makes a run. A method must mean the same in all suites whose tables are joined."""
@@ -35,8 +35,9 @@ def join(folders: tuple[Path, ...], table: Path) -> list[str]:
     if missing:
         raise SystemExit(f"no results.csv in {', '.join(missing)}; give folders of suites with finished runs")
     added = []
+    rows = read_rows(table)
     for folder in folders:
-        known = {tuple(row[name] for name in RUN) for row in read_rows(table)}
+        known = {tuple(row[name] for name in RUN) for row in rows}
         kept: dict[tuple[str, ...], int] = {}
         for row in read_rows(folder / "results.csv"):
             run, steps = tuple(row[name] for name in RUN), int(row["env_steps"])
@@ -44,8 +45,9 @@ def join(folders: tuple[Path, ...], table: Path) -> list[str]:
                 continue
             if row["point"] == "curve":
                 kept[run] = steps
-            append_row(table, row)
+            rows.append(row)
             added.append("/".join(run))
+    write_rows(table, rows)
     return list(dict.fromkeys(added))
 
 

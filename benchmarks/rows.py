@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+import io
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from expertgen.evaluation.evaluate import Evaluation
+from expertgen.runs.files import write_text
 
 HERE = Path(__file__).parent
 
@@ -14,6 +16,15 @@ HERE = Path(__file__).parent
 def read_rows(path: Path) -> list[dict[str, str]]:
     """The rows of a CSV file; none where it is missing."""
     return list(csv.DictReader(path.open())) if path.exists() else []
+
+
+def write_rows(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
+    """Writes a CSV file anew, atomically; its columns are those of the first row."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
 
 
 def append_row(path: Path, row: Mapping[str, object]) -> None:

@@ -99,6 +99,7 @@ def _steering(folder: Path, rng: np.random.Generator) -> None:
             (214_307, 1.0, 0.97),
         ):
             row = {"step": step, "seconds": step / 1450 + 2, "validated_mean": mean, "validated_sampled": sampled}
+            row |= {"episodes_mean": 128, "episodes_sampled": 128}
             file.write(json.dumps(row) + "\n")
     noise = rng.normal(0, 0.8, (900, 32)) + np.linspace(-0.9, 0.9, 32) * rng.choice([-0.4, 1.6], (900, 1))
     noise = np.clip(noise, -1.5, 1.5)

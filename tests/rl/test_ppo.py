@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from expertgen.errors import FileError, UsageError
-from expertgen.rl.ppo import PpoAgent, PpoConfig, advantages
+from expertgen.rl.ppo import PpoAgent, PpoConfig, advantages, divergence
 from expertgen.rl.replay import Rollout
 from tests.rl.bandit import learn_bandit
 
-SMALL = PpoConfig(width=16, depth=2, rounds=4, batch_size=8, epochs=2)
+SMALL = PpoConfig(width=16, depth=2, rounds=4, batch_size=8, epochs=2, critic_updates=0)
 
 
 def make_agent(config=SMALL, seed=0):
@@ -119,3 +119,36 @@ def test_impossible_values_are_refused(changes, message):
     with pytest.raises(UsageError, match=message) as caught:
         PpoConfig(**changes)
     assert "\n" not in str(caught.value)
+
+
+def test_without_success_or_before_the_value_function_is_ready_the_actor_stays():
+    for config, succeeded in ((SMALL, False), (replace(SMALL, critic_updates=1), True)):
+        agent = make_agent(config)
+        rollout = random_rollout(agent)
+        rollout = replace(rollout, reward=rollout.reward * succeeded)
+        actor, critic = ({k: v.clone() for k, v in net.state_dict().items()} for net in (agent.actor, agent.critic))
+        health = agent.update(rollout)
+        assert all(torch.equal(value, actor[name]) for name, value in agent.actor.state_dict().items())
+        assert not all(torch.equal(value, critic[name]) for name, value in agent.critic.state_dict().items())
+        assert health.keys() == {"q", "td_error", "critic_loss"}
+
+
+def test_divergence_is_that_of_kullback_and_leibler():
+    old, new = torch.distributions.Normal(0.0, 1.0), torch.distributions.Normal(0.2, 1.1)
+    torch.manual_seed(0)
+    action = old.sample((200_000,))
+    exact = torch.distributions.kl_divergence(old, new)
+    torch.testing.assert_close(divergence(new.log_prob(action) - old.log_prob(action)), exact, rtol=0.02, atol=0)
+
+
+def test_the_policy_stays_within_the_largest_divergence():
+    gone = {}
+    for limit in (0.01, 1e9):
+        options = {"learning_rate": 0.01, "epochs": 20, "batch_size": 1000, "clip": 1e9}
+        agent = make_agent(replace(SMALL, largest_divergence=limit, **options))
+        rollout = random_rollout(agent, envs=100)
+        observation, action = rollout.observation.flatten(0, 1), rollout.action.flatten(0, 1)
+        before = agent.actor.log_density(observation, action).detach()
+        agent.update(rollout)
+        gone[limit] = float(divergence(agent.actor.log_density(observation, action).detach() - before))
+    assert gone[0.01] < 0.05 < 0.1 < gone[1e9]

@@ -160,7 +160,7 @@ def scripted(planned, see):
     """A stand-in for `run_episodes` that plays nothing, and has the next planned success."""
 
     def played(env, policy, episodes, seed, stage):
-        assert seed == looping.VALIDATION_SEED
+        assert seed == (looping.CONFIRMATION_SEED if stage.startswith("confirm") else looping.VALIDATION_SEED)
         see(policy)
         yield from ()
         success = round(next(planned) * 100)
@@ -206,13 +206,35 @@ def test_it_stops_early_at_the_wanted_success(quick_prior, tmp_path):
     assert 400 <= rows(tmp_path)[-1]["step"] < 600
 
 
-def test_a_lucky_validation_is_found_out_by_twice_as_many_episodes(quick_prior, tmp_path, monkeypatch):
+def test_a_lucky_validation_is_found_out_by_twice_as_many_other_episodes(quick_prior, tmp_path, monkeypatch):
     # Mean, again in more episodes, sampled; then the same of the second checkpoint, which is as good as it seems.
     played = scripted(iter([1.0, 0.85, 0.3, 0.9, 0.95, 0.2]), lambda policy: None)
     monkeypatch.setattr(looping, "run_episodes", played)
     expert = drain(steer(TASK, quick_prior, replace(TINY, stop_at=0.9), 0, tmp_path))
     assert (expert.mode, expert.validated) == ("mean", 0.95)
-    assert [row["validated_mean"] for row in rows(tmp_path) if "validated_mean" in row] == [0.85, 0.95]
+    validations = [row for row in rows(tmp_path) if "validated_mean" in row]
+    assert [(row["validated_mean"], row["validated_sampled"]) for row in validations] == [(0.85, 0.3), (0.95, 0.2)]
+    once = TINY.validation_episodes
+    assert [(row["episodes_mean"], row["episodes_sampled"]) for row in validations] == [(2 * once, once)] * 2
+
+
+def test_recent_success_does_not_lean_towards_short_episodes():
+    # Successes take 5 decisions, failures the limit of 20; half of the episodes succeed.
+    chance, recent = np.random.default_rng(0), looping.RecentSuccess(64, 20)
+    shown, last = [], []
+    for _ in range(40):
+        recent.restart()
+        wins, age = chance.random(64) < 0.5, np.zeros(64, int)
+        for _ in range(60):
+            age += 1
+            ended = age == np.where(wins, 5, 20)
+            recent.add(ended, ended & wins)
+            last = [*last, *wins[ended]][-128:]
+            wins, age = np.where(ended, chance.random(64) < 0.5, wins), np.where(ended, 0, age)
+            shown.append((recent.rate, np.mean(last)))
+    ours, naive = np.mean(shown[60:], axis=0)
+    assert ours == pytest.approx(0.5, abs=0.01)
+    assert naive > 0.54
 
 
 def test_validation_waits_for_success_in_training_but_for_the_last(quick_prior, tmp_path):
@@ -229,8 +251,8 @@ def test_where_training_never_succeeds_enough_its_best_segment_is_validated_in_t
 
     def staged(self):
         yield from segment(self)
-        self.recent.clear()
-        self.recent.extend([True] * round(10 * (success := next(successes))) + [False] * round(10 - 10 * success))
+        success = next(successes)
+        self.recent.outcomes = [[i < 10 * success for i in range(10)]]
         seen.append(self.learner.agent.average_actor.head.weight.clone())
 
     seen = []

@@ -27,7 +27,7 @@ STEER = SteerConfig(
     sac=SacConfig(width=32, depth=2, learning_rate=2e-3, average_rate=0.01),
     fast_td3=FastTd3Config(width=32, depth=2, learning_rate=2e-3, average_rate=0.02),
     aliasing=AliasingConfig(SacConfig(width=32, depth=2, learning_rate=2e-3, average_rate=0.01)),
-    ppo=PpoConfig(width=32, depth=2, learning_rate=2e-3, batch_size=64),
+    ppo=PpoConfig(width=32, depth=2, learning_rate=2e-3, batch_size=64, rounds=8, critic_updates=0),
 )
 """Learns in seconds."""
 

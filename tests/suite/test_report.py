@@ -13,7 +13,7 @@ from expertgen.suite.analysis import Analysis
 from expertgen.suite.member import write_result
 from expertgen.suite.plan import members, suite_from
 from expertgen.suite.report import write_suite_report
-from expertgen.suite.runner import Standing, member_folder
+from expertgen.suite.runner import Standing, member_folder, read_standings, read_suite
 from expertgen.suite.table import Point, check_points
 from tests.reporting.fixture import make_run
 from tests.reporting.test_report import Page
@@ -271,7 +271,7 @@ def test_a_measure_has_its_place(wrong):
 
 def test_steering_is_read_from_its_run_folder(tmp_path):
     folder = make_run(tmp_path)
-    points = steering.read({"steer": {"validation_episodes": 128}}, folder)
+    points = steering.read({}, folder)
     final = check_points(points)
     assert (final.point, final.env_steps, final.value, final.episodes) == ("final", 214_307, 251 / 256, 256)
     assert {point.episodes for point in points if point.point == "validation"} == {128}
@@ -283,3 +283,12 @@ def test_steering_is_read_from_its_run_folder(tmp_path):
     curve = [point for point in points if point.point == "curve"]
     assert len(curve) > 20
     assert all(a.env_steps < b.env_steps for a, b in itertools.pairwise(curve))
+
+
+def test_the_page_says_where_runs_were_not_made_by_the_same(folder, monkeypatch):
+    assert "not all made by the same" not in write_suite_report(folder).read_text()
+    monkeypatch.setattr("expertgen.suite.member.source_digest", lambda: "0123456789ab")
+    first = next(iter(read_standings(folder, read_suite(folder)).values())).member
+    write_result(member_folder(folder, first) / "result.json", first, measured(first.task, first.method, first.seed))
+    page = write_suite_report(folder).read_text()
+    assert "<b>1</b> by source 0123456789ab on " in page

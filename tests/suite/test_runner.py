@@ -185,9 +185,9 @@ def edit(key, value):
     ("change", "said"),
     [
         (edit_value, "was changed after it was written"),
-        (edit("format", 2), "is not a result of format 1"),
+        (edit("format", 1), "is not a result of format 2"),
         (edit("expertgen", "0.0.1"), "was written by expertgen 0.0.1"),
-        (lambda path: path.write_text("[]"), "is not a result of format 1"),
+        (lambda path: path.write_text("[]"), "is not a result of format 2"),
         (lambda path: path.write_text("{"), "not a readable JSON file"),
     ],
 )

@@ -65,6 +65,18 @@ def test_its_motion_is_read(alone):
     assert 0 < motion["noise_norm"] < 1.5
 
 
+def test_simulator_steps_of_validations_count(alone):
+    points = steering.read(steering.resolve(SETTINGS), alone / "run")
+    rows = [json.loads(line) for line in (alone / "run" / "expert" / "metrics.jsonl").read_text().splitlines()]
+    last = next(row for row in reversed(rows) if "validation_env_steps" in row)
+    (final,) = [point for point in points if point.point == "final"]
+    validation = [point for point in points if point.point == "validation"][-1]
+    assert final.env_steps == validation.env_steps == last["step"] + last["validation_env_steps"] > last["step"]
+    assert validation.episodes == 2
+    steps = [point.env_steps for point in points if point.point != "motion"]
+    assert steps == sorted(steps)
+
+
 def test_it_ends_as_if_the_prior_had_been_its_own(alone, tmp_path, monkeypatch):
     monkeypatch.setattr(steering, "_take_prior", lambda config, folder, common: iter(()))
     drain(steering.run(steering.resolve(SETTINGS), tmp_path / "run", tmp_path / "common"))

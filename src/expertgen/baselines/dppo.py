@@ -14,6 +14,7 @@ Each step has a Gaussian likelihood. Its probability ratio is clipped as in PPO,
 decisions; the value function sees the state alone and is a classifier of success, as in `rl/ppo.py`. Steps are sampled
 by DDIM with η = 1, whose deviation σ_k is raised to a least one, for exploration when sampling, and in the likelihood so
 that it does not explode where σ_k → 0. What is validated and kept is the network in the prior's own sampler (η = 0).
+As in `rl/ppo.py`, the prior learns only where something succeeded, and not far from the policy that acted.
 """  # noqa: E501
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from expertgen.prior.diffusion import NoisePredictor
 from expertgen.prior.prior import DiffusionPrior
 from expertgen.rl.networks import ValueFunction
 from expertgen.rl.parts import agent_state, differentiate, load_agent_state
-from expertgen.rl.ppo import learning_targets
+from expertgen.rl.ppo import divergence, learning_targets, means
 from expertgen.rl.replay import Rollout
 from expertgen.runs.averaging import update_average
 from expertgen.runs.ranges import Count, Natural, Part, Positive, Rate, check_ranges
@@ -47,7 +48,7 @@ class DppoConfig:
     """Hidden width of the value function."""
     depth: Count = 3
     """Hidden layers of the value function."""
-    learning_rate: Positive = 1e-4
+    learning_rate: Positive = 3e-5
     """Adam's learning rate for the prior's network."""
     critic_learning_rate: Positive = 1e-3
     """Adam's learning rate for the value function."""
@@ -69,6 +70,8 @@ class DppoConfig:
     """ε of the last denoising step: how far a probability ratio may move from 1 before its gradient is cut."""
     first_clip: Positive = 0.1
     """ε of the first denoising step; in between it rises geometrically."""
+    largest_divergence: Positive = 0.03
+    """Divergence from the policy that acted, over a batch, from which on a step of the prior is left out [nats]."""
     exploration_deviation: Positive = 0.1
     """Least deviation of a denoising step when it is sampled, in parts of the largest action."""
     likelihood_deviation: Positive = 0.1
@@ -176,9 +179,9 @@ class DppoAgent:
             rate: part of the learning rate of the prior's network that is used, for a schedule.
 
         Returns:
-            health metrics as detached scalars, means over the steps: `actor_loss`, `critic_loss`, `q` (mean value
-            before the update), `td_error` (mean distance to the λ-return), `ratio_clipped` (share of ratios outside
-            1 ± ε).
+            health metrics as detached scalars, means over the steps: `critic_loss`, `q` (mean value before the update),
+            `td_error` (mean distance to the λ-return) and, where the prior learns, `actor_loss`, `divergence` (from the
+            policy that acted) and `ratio_clipped` (share of ratios outside 1 ± ε).
         """
         config = self.config
         self.optimizers["actor_optimizer"].param_groups[0]["lr"] = rate * config.learning_rate
@@ -190,12 +193,13 @@ class DppoAgent:
             advantage, target, health = learning_targets(rollout, self.critic, config.discount, config.trace)
             steps = torch.arange(self.steps, device=path.device)[:, None].expand(-1, len(path))
             old = torch.stack([self.log_likelihood(step, observation, path) for step in steps], dim=1)
-        taken = []
+        taken, succeeded = [], bool(rollout.reward.any())
         for rows, step in self._minibatches(len(path)):
-            columns = (observation[rows], path[rows], old[rows, step], advantage[rows], target[rows])
-            taken.append(self._step(step, *columns))
+            taken.append(self._fit_critic(observation[rows], target[rows]))
+            if self.updates >= config.critic_updates and succeeded:
+                taken[-1] |= self._ascend(step, observation[rows], path[rows], old[rows, step], advantage[rows])
         self.updates += 1
-        return health | {name: torch.stack([one[name] for one in taken]).mean() for name in taken[0]}
+        return health | means(taken)
 
     def log_likelihood(
         self,
@@ -215,26 +219,28 @@ class DppoAgent:
             for index in order.split(self.config.batch_size):
                 yield index // self.steps, index % self.steps
 
-    def _step(
-        self, step: Tensor, observation: Tensor, path: Tensor, old: Tensor, advantage: Tensor, target: Tensor
-    ) -> dict[str, Tensor]:
-        """Fits the value function, and ascends the clipped objective of the denoising steps."""
-        critic_loss = binary_cross_entropy_with_logits(self.critic(observation), target)
-        differentiate(critic_loss, self.critic)
+    def _fit_critic(self, observation: Tensor, target: Tensor) -> dict[str, Tensor]:
+        loss = binary_cross_entropy_with_logits(self.critic(observation), target)
+        differentiate(loss, self.critic)
         self.optimizers["critic_optimizer"].step()
-        health = {"critic_loss": critic_loss.detach()}
-        if self.updates < self.config.critic_updates:
-            return health
-        ratio = (self.log_likelihood(step, observation, path) - old).exp()
+        return {"critic_loss": loss.detach()}
+
+    def _ascend(
+        self, step: Tensor, observation: Tensor, path: Tensor, old: Tensor, advantage: Tensor
+    ) -> dict[str, Tensor]:
+        """Ascends the clipped objective of the denoising steps, unless the policy has gone far already."""
+        log_ratio = self.log_likelihood(step, observation, path) - old
+        ratio, far = log_ratio.exp(), divergence(log_ratio.detach())
         advantage = (advantage - advantage.mean()) / (advantage.std(correction=0) + 1e-8) * self.factor[step]
         clipped = ratio.clamp(1 - self.clip[step], 1 + self.clip[step])
         actor_loss = -torch.minimum(ratio * advantage, clipped * advantage).mean()
-        differentiate(actor_loss, self.actor)
-        torch.nn.utils.clip_grad_norm_(self.actor.parameters(), self.config.gradient_norm)
-        self.optimizers["actor_optimizer"].step()
-        update_average(self.average_actor, self.actor, self.config.average_rate)
+        if far <= self.config.largest_divergence:
+            differentiate(actor_loss, self.actor)
+            torch.nn.utils.clip_grad_norm_(self.actor.parameters(), self.config.gradient_norm)
+            self.optimizers["actor_optimizer"].step()
+            update_average(self.average_actor, self.actor, self.config.average_rate)
         ratio_clipped = (ratio.detach() - clipped.detach()).ne(0).float().mean()
-        return health | {"actor_loss": actor_loss.detach(), "ratio_clipped": ratio_clipped}
+        return {"actor_loss": actor_loss.detach(), "divergence": far, "ratio_clipped": ratio_clipped}
 
     def state(self) -> dict[str, Tensor]:
         """Everything that learning continues from, as named tensors."""

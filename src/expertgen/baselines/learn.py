@@ -99,7 +99,7 @@ def loop_of(options: Options, config: LoopConfig) -> LoopConfig:
             return config.loop(demo_share=0.0)
     own = {"demo_share": options.demo_share, "updates_per_decision": options.updates_per_decision}
     if isinstance(options, SelfImitationConfig):
-        own["success_share"] = options.success_share
+        own |= {"success_share": options.success_share, "success_minimum": options.success_minimum}
     return config.loop(**own)
 
 

@@ -29,7 +29,7 @@ from expertgen.prior.prior import DiffusionPrior
 from expertgen.rl.parts import agent_state, differentiate, load_agent_state
 from expertgen.rl.replay import Batch
 from expertgen.runs.averaging import update_average
-from expertgen.runs.ranges import NotNegative, Positive, Rate, Share, check_ranges
+from expertgen.runs.ranges import Count, NotNegative, Positive, Rate, Share, check_ranges
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,8 @@ class SelfImitationConfig:
     """Share of every batch drawn from demonstrations that succeeded."""
     success_share: Share = 0.9
     """Share of the rest drawn from its own successful episodes, once there are enough: others weigh nothing."""
+    success_minimum: Count = 30
+    """Transitions of successful episodes there must be before they get that share: before, hardly anything weighs."""
     updates_per_decision: Positive = 0.25
     """Gradient steps for every decision of every environment."""
     discount: Rate = 0.9

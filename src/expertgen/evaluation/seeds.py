@@ -7,6 +7,9 @@ from expertgen.errors import UsageError
 VALIDATION_SEED = 555
 """Checkpoints and modes are chosen on it, and learning is watched."""
 
+CONFIRMATION_SEED = 556
+"""Of the episodes that confirm a validation good enough to stop at."""
+
 EVALUATION_SEED = 999
 """Of every reported success rate and return."""
 
@@ -19,8 +22,8 @@ def check_run_seed(seed: int) -> None:
             demonstrations would then begin like.
     """
     check_seed("seed", seed)
-    if seed in (VALIDATION_SEED, EVALUATION_SEED):
-        use = "chosen" if seed == VALIDATION_SEED else "measured"
+    if seed in (VALIDATION_SEED, CONFIRMATION_SEED, EVALUATION_SEED):
+        use = "measured" if seed == EVALUATION_SEED else "chosen"
         raise UsageError(f"seed {seed} is that of the episodes on which experts are {use}; take another one")
 
 

@@ -154,6 +154,7 @@ class FastTd3Agent:
         health = self._update_critics(batch)
         if self.updates % self.config.policy_delay == 0:
             health |= self._update_actor(batch)
+        update_average(self.average_actor, self.actor, self.config.average_rate)
         self.updates += 1
         return health
 
@@ -184,7 +185,6 @@ class FastTd3Agent:
         loss = -values.amin(dim=0).mean()
         differentiate(loss, self.actor)
         self.optimizers["actor_optimizer"].step()
-        update_average(self.average_actor, self.actor, self.config.average_rate)
         return {"actor_loss": loss.detach()}
 
     def state(self) -> dict[str, Tensor]:

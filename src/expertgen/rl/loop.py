@@ -18,7 +18,6 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections import deque
 from collections.abc import Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
@@ -33,8 +32,8 @@ from torch import Tensor, nn
 from expertgen.errors import TrainingError, UsageError
 from expertgen.evaluation.perturbations import perturb_all
 from expertgen.evaluation.rollouts import run_episodes
-from expertgen.evaluation.seeds import VALIDATION_SEED
-from expertgen.rl.learner import Learner, Mode, Solution
+from expertgen.evaluation.seeds import CONFIRMATION_SEED, VALIDATION_SEED
+from expertgen.rl.learner import Learner, Solution
 from expertgen.rl.process import Decision, DecisionProcess
 from expertgen.rl.replay import Batch, Replay, Rollout
 from expertgen.runs.checkpoint import load_checkpoint, load_module, save_checkpoint, with_prefix, without_prefix
@@ -72,12 +71,12 @@ class LoopConfig:
     """What disturbs training episodes: NAME or NAME=STRENGTH, as for `expertgen robustness`; validations are not."""
     demo_share: Share = 0.0
     """Share of every batch drawn from demonstrations that succeeded."""
-    validate_from: float = 0.75
+    validate_from: float = 0.5
     """Success of recent training episodes from which a segment ends with a validation; the last one always does."""
     validation_episodes: Count = 128
     """Episodes of a validation, in each mode."""
     stop_at: float = 0.99
-    """Stop early at this success on the validation seeds, if twice as many episodes confirm it; above 1 never."""
+    """Stop early at this success of a validation, if twice as many other episodes confirm it; above 1 never."""
 
     def __post_init__(self) -> None:
         check_ranges(self, "steer")
@@ -145,7 +144,7 @@ def learn(
         tensorboard: also write TensorBoard event files.
 
     Yields:
-        progress with the success of the last 128 training episodes and the best validated success.
+        progress with the recent success in training (`RecentSuccess`) and the best validated success.
 
     Raises:
         TrainingError: if a loss is not finite; the batch is dumped to `folder/bad_batch.safetensors`.
@@ -182,7 +181,7 @@ class _Run:
         self.seconds = self.best_success = self.peak = 0.0
         self.peak_actor = copy.deepcopy(learner.agent.average_actor)
         self.solved = False
-        self.recent: deque[bool] = deque(maxlen=128)
+        self.recent = RecentSuccess(config.num_envs, math.ceil(task.horizon / controller.chunk_length))
         if (folder / "state.safetensors").exists():
             self._load()
 
@@ -190,11 +189,6 @@ class _Run:
     def finished(self) -> bool:
         """The budget is spent, or the solution passed its validation."""
         return self.env_steps >= self.config.env_steps or self.solved
-
-    @property
-    def recent_success(self) -> float:
-        """Success of the last training episodes; it leans high where successes are short."""
-        return float(np.mean(self.recent)) if self.recent else 0.0
 
     def segment(self) -> Generator[dict[str, Any], None, None]:
         """Collects and learns until the next validation is due; yields rows of metrics."""
@@ -205,6 +199,7 @@ class _Run:
         env = make_env(self.task, config.num_envs, threads=available_cores())
         process = DecisionProcess(perturb_all(env, config.perturbations), controller)
         process.reset(derive_seed(self.seed, self.stage, "envs", self.segments))
+        self.recent.restart()
         # All environments begin anew with a segment: in a shorter one only episodes that succeed would end.
         length = max(config.segment_env_steps, config.num_envs * self.task.horizon)
         end = min((self.segments + 1) * length, config.env_steps)
@@ -235,12 +230,12 @@ class _Run:
         Where they never did, the one of the segment in which they succeeded most gets its chance in the end, too.
         """
         average = copy.deepcopy(self.learner.agent.average_actor)
-        if self.finished and self.validations == 0 and self.peak > self.recent_success:
+        if self.finished and self.validations == 0 and self.peak > self.recent.rate:
             return [self.peak_actor, average]
-        if self.finished or self.recent_success >= self.config.validate_from:
+        if self.finished or self.recent.rate >= self.config.validate_from:
             return [average]
-        if self.recent_success > self.peak:
-            self.peak, self.peak_actor = self.recent_success, average
+        if self.recent.rate > self.peak:
+            self.peak, self.peak_actor = self.recent.rate, average
         return []
 
     def validate(self, actor: nn.Module) -> Generator[StageProgress, None, dict[str, Any]]:
@@ -252,10 +247,12 @@ class _Run:
         with closing(env):
             for mode in self.learner.modes:
                 solution = self.learner.solution(actor, mode)
-                solution.validated = yield from self._play(env, solution, mode, config.validation_episodes)
+                episodes, play = config.validation_episodes, f"validate ({mode})"
+                solution.validated = yield from self._play(env, solution, episodes, VALIDATION_SEED, play)
                 if solution.validated >= config.stop_at:  # it may have been lucky
-                    solution.validated = yield from self._play(env, solution, mode, 2 * config.validation_episodes)
-                row[f"validated_{mode}"] = solution.validated
+                    episodes, play = 2 * episodes, f"confirm ({mode})"
+                    solution.validated = yield from self._play(env, solution, episodes, CONFIRMATION_SEED, play)
+                row |= {f"validated_{mode}": solution.validated, f"episodes_{mode}": episodes}
                 # A tie goes to the first mode, of two to the later; another mode must be better than all before it.
                 best = self.best_success
                 if solution.validated > best or (solution.validated == best and mode == self.learner.modes[0]):
@@ -266,29 +263,27 @@ class _Run:
         return row | {"seconds": self.seconds, "validation_env_steps": self.validation_env_steps}
 
     def _play(
-        self, env: TaskEnv, solution: Solution, mode: Mode, episodes: int
+        self, env: TaskEnv, solution: Solution, episodes: int, seed: int, stage: str
     ) -> Generator[StageProgress, None, float]:
-        """Success of a solution in so many validation episodes, which begin alike each time."""
-        played = yield from run_episodes(
-            env, solution.policy(self.seed), episodes, VALIDATION_SEED, f"validate ({mode})"
-        )
+        """Success of a solution in so many episodes, which begin alike each time."""
+        played = yield from run_episodes(env, solution.policy(self.seed), episodes, seed, stage)
         self.validation_env_steps += sum(episode.steps for episode in played)
         return float(np.mean([episode.success for episode in played]))
 
     def save(self, rows: int) -> None:
         """Saves everything that the next segment continues from."""
-        counters = {name: getattr(self, name) for name in _COUNTERS} | {"rows": rows, "recent": list(self.recent)}
+        counters = {name: getattr(self, name) for name in _COUNTERS} | {"rows": rows, "recent": self.recent.outcomes}
         tensors = with_prefix("agent", self.learner.agent.state()) | with_prefix("replay", self.replay.state())
         tensors |= with_prefix("peak", self.peak_actor.state_dict())
-        save_checkpoint(self.folder / "state.safetensors", "steer-state", 3, tensors, counters)
+        save_checkpoint(self.folder / "state.safetensors", "steer-state", 4, tensors, counters)
 
     def _load(self) -> None:
         path = self.folder / "state.safetensors"
-        tensors, counters = load_checkpoint(path, "steer-state", 3)
+        tensors, counters = load_checkpoint(path, "steer-state", 4)
         self.learner.agent.load_state(without_prefix("agent", tensors), path)
         self.replay.load_state(without_prefix("replay", tensors))
         load_module(self.peak_actor, without_prefix("peak", tensors), path)
-        self.recent.extend(counters.pop("recent"))
+        self.recent.outcomes = counters.pop("recent")
         for name, value in counters.items():
             setattr(self, name, value)
 
@@ -342,13 +337,61 @@ class _Run:
         remembered = decision.chunk.flatten(1) if self.learner.remembers_chunks else action
         reward = torch.as_tensor(self.learner.reward(outcome), device=self.device)
         self.replay.add(seen, remembered, reward, decision.next_seen, *flags)
-        self.recent.extend(outcome.success[outcome.ended].tolist())
+        self.recent.add(outcome.ended, outcome.success)
         self.env_steps += int(outcome.steps.sum())
 
     def _row(self, measures: dict[str, float]) -> dict[str, Any]:
         """One row of metrics."""
         counts = {"step": self.env_steps, "seconds": self.seconds, "updates": self.updates}
-        return counts | {"success": self.recent_success} | measures
+        return counts | {"success": self.recent.rate} | measures
+
+
+class RecentSuccess:
+    """Success of the newest training episodes of which nothing is missing.
+
+    Short episodes, which are those that succeed, end first: among the last that have ended there are too many of them,
+    most of all after a restart of all environments. So episodes count by when they began: in the newest decisions that
+    are a time limit ago, as many as a time limit has. What began there has ended.
+
+    Args:
+        num_envs: environments.
+        limit: decisions of an episode at most.
+
+    Attributes:
+        outcomes: for each of these decisions the episodes that began there.
+    """
+
+    def __init__(self, num_envs: int, limit: int) -> None:
+        self.outcomes: list[list[bool]] = []
+        self._num_envs, self._limit = num_envs, limit
+        self.restart()
+
+    @property
+    def rate(self) -> float:
+        """Share of them that succeeded; 0 as long as there are none."""
+        episodes = [success for begun in self.outcomes for success in begun]
+        return float(np.mean(episodes)) if episodes else 0.0
+
+    def restart(self) -> None:
+        """All environments begin anew: episodes under way are forgotten, and those that began with them."""
+        self._decisions = 0
+        self._begun = np.zeros(self._num_envs, int)
+        self._ended: dict[int, list[bool]] = {}
+
+    def add(self, ended: np.ndarray, success: np.ndarray) -> None:
+        """Adds a decision of all environments.
+
+        Args:
+            ended: `[N]` bool, whose episode it ended.
+            success: `[N]` bool.
+        """
+        self._decisions += 1
+        for env in np.flatnonzero(ended):
+            self._ended.setdefault(int(self._begun[env]), []).append(bool(success[env]))
+            self._begun[env] = self._decisions
+        if self._decisions >= self._limit:
+            begun = self._ended.pop(self._decisions - self._limit, [])
+            self.outcomes = [*self.outcomes, begun][-self._limit :]
 
 
 class _Means:

@@ -6,12 +6,16 @@ a sigmoid trained with binary cross-entropy on the λ-return.
 
 The policy is a Gaussian with one deviation for all states. Its samples are kept as they were drawn, and clipped to
 [-1, 1] only where they are acted on, so densities are the Gaussian's.
+
+Where success is rare, advantages are mostly errors of the value function, and standardised they would carry the policy
+away. So the value function learns alone at first, and whenever nothing succeeded; and no step is taken where the policy
+is already farther than a limit from the one that acted, by an estimate of the Kullback-Leibler divergence.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,10 +25,10 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from expertgen.rl.networks import GaussianActor, ValueFunction
-from expertgen.rl.parts import agent_state, load_agent_state
+from expertgen.rl.parts import agent_state, differentiate, load_agent_state
 from expertgen.rl.replay import Rollout
 from expertgen.runs.averaging import update_average
-from expertgen.runs.ranges import Count, NotNegative, Part, Positive, Rate, check_ranges
+from expertgen.runs.ranges import Count, Natural, NotNegative, Part, Positive, Rate, check_ranges
 
 
 @dataclass(frozen=True)
@@ -36,23 +40,29 @@ class PpoConfig:
     depth: Count = 3
     """Hidden layers of actor and value function."""
     learning_rate: Positive = 3e-4
-    """Adam's learning rate."""
+    """Adam's learning rate for the actor."""
+    critic_learning_rate: Positive = 1e-3
+    """Adam's learning rate for the value function."""
     discount: Rate = 0.97
     """Discount per decision."""
     trace: Part = 0.95
     """λ of generalised advantage estimation."""
-    rounds: Count = 8
+    rounds: Count = 16
     """Decisions of every environment between two updates."""
     epochs: Count = 10
     """Passes over those decisions in an update."""
+    critic_updates: Natural = 2
+    """First updates in which the value function learns alone: advantages from an untrained one mislead."""
     batch_size: Count = 256
     """Decisions a gradient step."""
     clip: Positive = 0.2
     """ε: how far a probability ratio may move from 1 before its gradient is cut."""
+    largest_divergence: Positive = 0.03
+    """Divergence from the policy that acted, over a batch, from which on a step of the actor is left out [nats]."""
     entropy: NotNegative = 0.0
     """Weight of the policy's entropy in its objective."""
     gradient_norm: Positive = 0.5
-    """Largest norm of a gradient."""
+    """Largest norm of a gradient of the actor."""
     deviation: Positive = 0.67
     """Deviation of the policy before training, in parts of the largest action; 1 / 1.5 is the prior's own noise."""
     average_rate: Rate = 0.02
@@ -64,7 +74,21 @@ class PpoConfig:
     @property
     def first_update(self) -> int:
         """Decisions of every environment before the actor first learns."""
-        return self.rounds
+        return (self.critic_updates + 1) * self.rounds
+
+
+def divergence(log_ratio: Float[Tensor, " batch"]) -> Float[Tensor, ""]:
+    """Estimate of KL(old, new) [nats] from log ratios of actions drawn from the old policy: the mean of ρ - 1 - log ρ.
+
+    It is unbiased and never negative (http://joschu.net/blog/kl-approx.html).
+    """
+    return (log_ratio.exp() - 1 - log_ratio).mean()
+
+
+def means(steps: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Means of what gradient steps report, each over the steps that report it."""
+    names = dict.fromkeys(name for step in steps for name in step)
+    return {name: torch.stack([step[name] for step in steps if name in step]).mean() for name in names}
 
 
 def advantages(
@@ -131,8 +155,11 @@ class PpoAgent:
         self.actor = GaussianActor(observation_size, action_size, *sizes, config.deviation).to(device)
         self.critic = ValueFunction(observation_size, *sizes).to(device)
         self.average_actor = copy.deepcopy(self.actor).requires_grad_(False)
-        self._parameters = [*self.actor.parameters(), *self.critic.parameters()]
-        self.optimizer = torch.optim.Adam(self._parameters, config.learning_rate, fused=True)
+        self.optimizers = {
+            "actor_optimizer": torch.optim.Adam(self.actor.parameters(), config.learning_rate, fused=True),
+            "critic_optimizer": torch.optim.Adam(self.critic.parameters(), config.critic_learning_rate, fused=True),
+        }
+        self.updates = torch.zeros((), dtype=torch.long)
 
     @torch.inference_mode()
     def explore(self, observation: Float[Tensor, "batch observation"]) -> Float[Tensor, "batch action"]:
@@ -146,53 +173,65 @@ class PpoAgent:
 
         Args:
             rollout: decisions of the present policy.
-            rate: part of the learning rate that is used, for a schedule.
+            rate: part of the actor's learning rate that is used, for a schedule.
 
         Returns:
-            health metrics as detached scalars, means over the steps: `actor_loss`, `critic_loss`, `q` (mean value
-            before the update), `td_error` (mean distance to the λ-return), `entropy` (of the policy, per action
-            dimension), `ratio_clipped` (share of ratios outside 1 ± ε).
+            health metrics as detached scalars, means over the steps: `critic_loss`, `q` (mean value before the update),
+            `td_error` (mean distance to the λ-return) and, where the actor learns, `actor_loss`, `divergence` (from the
+            policy that acted), `entropy` (of the policy, per action dimension) and `ratio_clipped` (share of ratios
+            outside 1 ± ε).
         """
         config = self.config
-        self.optimizer.param_groups[0]["lr"] = rate * self.config.learning_rate
+        self.optimizers["actor_optimizer"].param_groups[0]["lr"] = rate * config.learning_rate
         with torch.no_grad():
             advantage, target, health = learning_targets(rollout, self.critic, config.discount, config.trace)
             observation, action = rollout.observation.flatten(0, 1), rollout.action.flatten(0, 1)
-            columns = (observation, action, self.actor.log_density(observation, action), advantage, target)
-        steps = [self._step(*(column[rows] for column in columns)) for rows in self._minibatches(len(target))]
-        return health | {name: torch.stack([step[name] for step in steps]).mean() for name in steps[0]}
+            columns = (observation, action, self.actor.log_density(observation, action), advantage)
+        steps, succeeded = [], bool(rollout.reward.any())
+        for rows in self._minibatches(len(target)):
+            steps.append(self._fit_critic(observation[rows], target[rows]))
+            if self.updates >= config.critic_updates and succeeded:
+                steps[-1] |= self._ascend(*(column[rows] for column in columns))
+        self.updates += 1
+        return health | means(steps)
 
     def _minibatches(self, rows: int) -> Iterator[Tensor]:
         for _ in range(self.config.epochs):
             order = torch.randperm(rows, generator=self.generator, device=self.generator.device)
             yield from order.split(self.config.batch_size)
 
-    def _step(
-        self, observation: Tensor, action: Tensor, old_log_density: Tensor, advantage: Tensor, target: Tensor
+    def _fit_critic(self, observation: Tensor, target: Tensor) -> dict[str, Tensor]:
+        loss = binary_cross_entropy_with_logits(self.critic(observation), target)
+        differentiate(loss, self.critic)
+        self.optimizers["critic_optimizer"].step()
+        return {"critic_loss": loss.detach()}
+
+    def _ascend(
+        self, observation: Tensor, action: Tensor, old_log_density: Tensor, advantage: Tensor
     ) -> dict[str, Tensor]:
-        """Ascends the clipped objective (Schulman et al. 2017, eq. 7 and 9)."""
+        """Ascends the clipped objective (Schulman et al. 2017, eq. 7), unless the policy has gone far already."""
         config = self.config
-        ratio = (self.actor.log_density(observation, action) - old_log_density).exp()
+        log_ratio = self.actor.log_density(observation, action) - old_log_density
+        ratio = log_ratio.exp()
         advantage = (advantage - advantage.mean()) / (advantage.std(correction=0) + 1e-8)
         clipped = ratio.clamp(1 - config.clip, 1 + config.clip)
         actor_loss = -torch.minimum(ratio * advantage, clipped * advantage).mean()
-        entropy = self.actor.entropy()
-        critic_loss = binary_cross_entropy_with_logits(self.critic(observation), target)
-        self.optimizer.zero_grad()
-        (actor_loss - config.entropy * entropy + critic_loss).backward()
-        torch.nn.utils.clip_grad_norm_(self._parameters, config.gradient_norm)
-        self.optimizer.step()
-        update_average(self.average_actor, self.actor, config.average_rate)
+        entropy, far = self.actor.entropy(), divergence(log_ratio.detach())
+        if far <= config.largest_divergence:
+            differentiate(actor_loss - config.entropy * entropy, self.actor)
+            torch.nn.utils.clip_grad_norm_(self.actor.parameters(), config.gradient_norm)
+            self.optimizers["actor_optimizer"].step()
+            update_average(self.average_actor, self.actor, config.average_rate)
         return {
             "actor_loss": actor_loss.detach(),
-            "critic_loss": critic_loss.detach(),
+            "divergence": far,
             "entropy": entropy.detach() / self.action_size,
             "ratio_clipped": (ratio.detach() - clipped.detach()).ne(0).float().mean(),
         }
 
     def state(self) -> dict[str, Tensor]:
         """Everything that learning continues from, as named tensors."""
-        return agent_state(self._modules(), {}, {"optimizer": self.optimizer})
+        return agent_state(self._modules(), {"updates": self.updates}, self.optimizers)
 
     def load_state(self, tensors: Mapping[str, Tensor], path: Path) -> None:
         """Restores `state`.
@@ -200,7 +239,7 @@ class PpoAgent:
         Raises:
             FileError: naming `path`, if a tensor is missing or of another shape.
         """
-        load_agent_state(tensors, path, self._modules(), {}, {"optimizer": self.optimizer})
+        load_agent_state(tensors, path, self._modules(), {"updates": self.updates}, self.optimizers)
 
     def _modules(self) -> dict[str, torch.nn.Module]:
         return {"actor": self.actor, "critic": self.critic, "average_actor": self.average_actor}

@@ -116,7 +116,7 @@ def steer(
         demos: the demonstrations, where `config.demo_share` wants them.
 
     Yields:
-        progress with the success of the last 128 training episodes and the best validated success.
+        progress with the recent success in training and the best validated success.
 
     Raises:
         TrainingError: if a loss is not finite; the batch is dumped to `folder/bad_batch.safetensors`.

@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 import traceback
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -18,16 +18,24 @@ from typing import Any
 
 from expertgen.errors import ExpertgenError, FileError
 from expertgen.runs.files import read_json, write_json
-from expertgen.runs.machine import die_with_parent, prepare_process
+from expertgen.runs.machine import die_with_parent, machine_description, prepare_process, source_digest
 from expertgen.suite.kinds import Kind
 from expertgen.suite.plan import Member
-from expertgen.suite.table import Point, check_points
+from expertgen.suite.table import Origin, Point, check_points
 
-FORMAT = 1
+FORMAT = 2
 """Version of `result.json`."""
 
 _REPORT_EVERY = 1.0
 """Seconds between two reports of progress."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a member measured, and what it was made by."""
+
+    points: tuple[Point, ...]
+    origin: Origin
 
 
 def work(kind: Kind, member: Member, folder: Path, common: Path, core: int | None, pipe: Connection) -> None:
@@ -68,12 +76,13 @@ def write_result(path: Path, member: Member, points: list[Point]) -> None:
         TrainingError: if that is no result, such as a value that is not finite.
     """
     check_points(points)
-    content = {"format": FORMAT, "expertgen": version("expertgen"), "member": asdict(member)}
+    origin = Origin(source_digest(), machine_description()["cpu"])
+    content = {"format": FORMAT, "expertgen": version("expertgen"), "origin": asdict(origin), "member": asdict(member)}
     content["points"] = [list(asdict(point).values()) for point in points]
     write_json(path, content | {"digest": _digest(content)})
 
 
-def read_result(path: Path, member: Member) -> list[Point] | None:
+def read_result(path: Path, member: Member) -> Result | None:
     """Reads what a member measured; None if it has not got that far.
 
     Raises:
@@ -91,7 +100,7 @@ def read_result(path: Path, member: Member) -> list[Point] | None:
         raise FileError(f"{path} was written by expertgen {content['expertgen']}, not {version('expertgen')}; {mend}")
     if content["member"] != asdict(member):
         raise FileError(f"{path} is of other settings than the suite's; {mend}")
-    return [Point(*point) for point in content["points"]]
+    return Result(tuple(Point(*point) for point in content["points"]), Origin(**content["origin"]))
 
 
 def claim(folder: Path, member: Member) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,7 @@ def _content(folder: Path, suite: Suite, standings: Standings) -> dict[str, Any]
         "headline": _headline(analysis, order, overall, len(done)),
         "done": len(done),
         "members": len(standings),
+        "origins": Counter(s.origin for s in done),
         "order": order,
         "overall": overall,
         "areas": {m: analysis.overall_area(m) for m in methods} if analysis.pooled else {},

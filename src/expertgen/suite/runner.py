@@ -21,7 +21,7 @@ from expertgen.runs.progress import StageProgress
 from expertgen.suite.kinds import KINDS
 from expertgen.suite.member import claim, read_result, work
 from expertgen.suite.plan import Member, Suite, members, suite_from
-from expertgen.suite.table import Point, check_points, write_table
+from expertgen.suite.table import Origin, Point, check_points, write_table
 
 # Members fork from a server that has imported everything and does nothing else: importing torch takes seconds, which
 # each process would otherwise spend anew. The server dies with the suite, and its children, the members, with it.
@@ -42,6 +42,7 @@ class Standing:
         state: `"waiting"`, `"running"`, `"done"` or `"failed"`.
         progress: of a running one, once it has reported any.
         points: what a finished one measured.
+        origin: what a finished one was made by.
         error: why a failed one failed, in a line.
         seconds: how long it has been running, or ran, in this session [s].
     """
@@ -50,6 +51,7 @@ class Standing:
     state: State = "waiting"
     progress: StageProgress | None = None
     points: tuple[Point, ...] = ()
+    origin: Origin | None = None
     error: str = ""
     seconds: float = 0.0
 
@@ -102,9 +104,9 @@ def read_standings(folder: Path, suite: Suite) -> Standings:
     standings = {}
     for member in members(suite):
         place = member_folder(folder, member)
-        points = read_result(place / "result.json", member)
-        if points is not None:
-            standings[str(member)] = Standing(member, "done", points=tuple(points))
+        result = read_result(place / "result.json", member)
+        if result is not None:
+            standings[str(member)] = Standing(member, "done", points=result.points, origin=result.origin)
         elif (place / "failure.json").exists():
             standings[str(member)] = Standing(member, "failed", error=read_json(place / "failure.json")["error"])
         else:
@@ -222,9 +224,10 @@ class _Pool:
         job.pipe.close()
         member = self.standings[name].member
         place = member_folder(self.folder, member)
-        points = read_result(place / "result.json", member)
-        if points is not None:
-            self.standings[name] = Standing(member, "done", points=tuple(points), seconds=seconds)
+        result = read_result(place / "result.json", member)
+        if result is not None:
+            done = Standing(member, "done", points=result.points, origin=result.origin, seconds=seconds)
+            self.standings[name] = done
             self._write_table()
             return
         error = " ".join(job.error.split()) or _how_it_ended(job.process.exitcode)
@@ -232,8 +235,11 @@ class _Pool:
         self.standings[name] = Standing(member, "failed", error=error, seconds=seconds)
 
     def _write_table(self) -> None:
-        done = [standing for standing in self.standings.values() if standing.state == "done"]
-        rows = [((s.member.task, s.member.method, s.member.seed), s.points) for s in done]
+        rows = [
+            ((s.member.task, s.member.method, s.member.seed), s.origin, s.points)
+            for s in self.standings.values()
+            if s.origin
+        ]
         write_table(self.folder / "results.csv", rows)
 
 

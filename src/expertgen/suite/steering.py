@@ -90,19 +90,22 @@ def _take_prior(config: RunConfig, folder: Path, common: Path) -> Generator[Stag
 def read(settings: dict[str, Any], folder: Path) -> list[Point]:
     """Success of training episodes, of validations (the better mode of each) and on the held-out episodes, and motion.
 
-    Seconds and simulator steps are those of steering; demonstrations and prior are left out.
+    Seconds and simulator steps are those of steering, with its validations; demonstrations and prior are left out.
     """
-    points, rows = [], read_metrics(folder / "expert")
+    points, rows, validating = [], read_metrics(folder / "expert"), 0
     for row in rows:
-        validated = [value for key, value in row.items() if key.startswith("validated_")]
-        at = (int(row["step"]), row["seconds"], "success")
-        if validated:
-            points.append(Point("validation", *at, max(validated), settings["steer"]["validation_episodes"]))
+        modes = [key.removeprefix("validated_") for key in row if key.startswith("validated_")]
+        validating = int(row.get("validation_env_steps", validating))
+        at = (int(row["step"]) + validating, row["seconds"], "success")
+        if modes:
+            success, episodes = max((row[f"validated_{mode}"], int(row[f"episodes_{mode}"])) for mode in modes)
+            points.append(Point("validation", *at, success, episodes))
         elif row.get("updates", 1):  # before the first one it is the prior's success, over few episodes
             points.append(Point("curve", *at, row["success"], None))
     stages = Results.load(folder / "results.json").stages
+    expert = replace(stages["expert"], env_steps=stages["expert"].env_steps + validating)
     noise_norm = next((row["noise_norm"] for row in reversed(rows) if "noise_norm" in row), None)
-    return [*points, *outcome(stages["expert"], stages["prior"], noise_norm)]
+    return [*points, *outcome(expert, stages["prior"], noise_norm)]
 
 
 def outcome(stage: Evaluation, prior: Evaluation, noise_norm: float | None = None) -> list[Point]:

@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 from expertgen.errors import TrainingError
 from expertgen.runs.files import write_text
 
-COLUMNS = ("task", "method", "seed", "point", "env_steps", "seconds", "measure", "value", "episodes")
+COLUMNS = ("task", "method", "seed", "source", "cpu", "point", "env_steps", "seconds", "measure", "value", "episodes")
 
 PointName = Literal["curve", "validation", "final", "motion"]
 Outcome = Literal["return", "success"]
@@ -27,7 +27,7 @@ class Point:
     Attributes:
         point: `"final"`, the value of the run, of which there is exactly one; `"curve"`, the course of learning;
             `"validation"`, what checkpoints were chosen by; `"motion"`, how the final policy moves, one a measure.
-        env_steps: simulator steps learnt from so far.
+        env_steps: simulator steps of learning so far, validations included.
         seconds: wall time of learning so far [s].
         measure: what `value` is: an outcome or, of a motion, `"jerk"`, `"dtw"` and `"saturation"` as in `Evaluation`,
             `"jerk_ratio"` to the prior of the same run, or `"noise_norm"`, root mean square of the noise chosen at the
@@ -42,6 +42,19 @@ class Point:
     measure: Outcome | Motion
     value: float
     episodes: int | None
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a run was made by. Another processor, or other code, need not give the same numbers.
+
+    Attributes:
+        source: digest of the package's source code.
+        cpu: name of the processor.
+    """
+
+    source: str
+    cpu: str
 
 
 def check_points(points: Iterable[Point]) -> Point:
@@ -62,19 +75,19 @@ def check_points(points: Iterable[Point]) -> Point:
     return final[0]
 
 
-def write_table(path: Path, rows: Iterable[tuple[tuple[str, str, int], Iterable[Point]]]) -> None:
+def write_table(path: Path, rows: Iterable[tuple[tuple[str, str, int], Origin, Iterable[Point]]]) -> None:
     """Writes the table atomically.
 
     Args:
         path: the file.
-        rows: task, method and seed of each run, with what it measured.
+        rows: task, method and seed of each run, what it was made by, and what it measured.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    for names, points in rows:
+    for names, origin, points in rows:
         for point in points:
-            writer.writerow([*names, *map(_cell, vars(point).values())])
+            writer.writerow([*names, origin.source, origin.cpu, *map(_cell, vars(point).values())])
     write_text(path, text.getvalue())
 
 
