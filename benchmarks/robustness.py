@@ -1,98 +1,85 @@
-"""What policies bear, and what training under a disturbance buys: prior, residual RL, experts, disturbed alike.
+"""What the policies of a suite bear: prior, residual RL and experts, disturbed alike.
 
-    taskset -c 0 python benchmarks/robustness.py
+    expertgen suite assembly
+    expertgen suite benchmarks/forced.yaml
+    taskset -c 0 python benchmarks/robustness.py suites/assembly suites/forced
 
-Per task and seed there are three runs. "steer" and "residual" start from the same demonstrations and prior, with
-default settings. "steer-forced" is trained for forced openings of the gripper: they happen in its training episodes
-(`--steer.perturbations gripper_open`), and its demonstrator loses hold now and then, and grasps again
-(`--demos.imperfections.gripper-opening 0.02`). Every policy plays the same 256 held-out episodes, undisturbed and under
-three strengths of each perturbation. Recovery is the share of the episodes won undisturbed that are still won.
+Every policy plays the same 256 held-out episodes, undisturbed and disturbed. `lost` and `gained` count the episodes
+that only the undisturbed, or only the disturbed one won.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import tyro
-from rows import append_row, read_rows
+from rows import HERE, append_row, read_rows
 
+from expertgen.evaluation.robustness import UNDISTURBED, Robustness, Trial
 from expertgen.pipeline.robustness import measure_robustness
-from expertgen.pipeline.run import run
-from expertgen.pipeline.settings import EvaluationConfig, RunConfig, default_settings
 from expertgen.runs.machine import prepare_process
 from expertgen.runs.progress import drain
+from expertgen.suite.plan import Member
+from expertgen.suite.runner import member_folder, read_standings, read_suite
 
-TABLE = Path(__file__).with_suffix(".csv")
+TABLE = HERE / "robustness.csv"
 EPISODES = 256
-RUNS = ("steer", "residual", "steer-forced")
 
 
 @dataclass(frozen=True)
 class Options:
-    """Which runs."""
+    """Which policies, and what happens to them."""
 
+    suites: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """Folders of suites, which need not be finished."""
     tasks: tuple[str, ...] = ("peg-insert-side", "stick-pull", "assembly")
     """Task ids."""
-    seeds: tuple[int, ...] = (0, 1, 2)
-    """Seeds of the runs."""
-    folder: Path = Path("runs/robustness")
-    """Where the run folders go."""
-
-
-def settings(name: str, task: str, seed: int, folder: Path) -> RunConfig:
-    """Settings of a run; those that share demonstrations and a prior take them from the one that is called "steer"."""
-    config = replace(
-        default_settings(task), seed=seed, until="expert", evaluation=EvaluationConfig(constant_noises=0, films=False)
+    methods: tuple[str, ...] = ("steer", "residual", "steer-forced")
+    """Methods; the prior is that of the first one."""
+    perturbations: tuple[str, ...] = (
+        *("gripper_open=10", "actuation_noise=0.3", "latency=2", "observation_noise=0.005", "random_start=16"),
     )
-    if name == "steer-forced":
-        careless = replace(config.demos.imperfections, gripper_opening=0.02)
-        steer = replace(config.steer, perturbations=("gripper_open",))
-        return replace(config, demos=replace(config.demos, imperfections=careless), steer=steer)
-    if name == "residual":
-        first = folder.with_name(f"{task}-steer-{seed}")
-        files = {"demos_file": first / "demos" / "demos.h5", "prior_file": first / "prior" / "prior.safetensors"}
-        return replace(config, method="residual", **files)
-    return config
+    """What disturbs them."""
 
 
-def measure(name: str, task: str, seed: int, options: Options) -> None:
-    """Does one run, disturbs its policies, and adds a row to the table for each trial."""
-    folder = options.folder / f"{task}-{name}-{seed}"
-    drain(run(settings(name, task, seed, folder), folder, "python benchmarks/robustness.py"))
-    policies = ("expert",) if name == "residual" else ("prior", "expert")
-    found = drain(measure_robustness(folder, EPISODES, policies=policies))
+def measure(member: Member, run: Path, options: Options) -> None:
+    """Disturbs the policies of a run, and adds a row to the table for each trial."""
+    policies = ("prior", "expert") if member.method == options.methods[0] else ("expert",)
+    found = drain(measure_robustness(run, EPISODES, options.perturbations, policies))
     for trial in found.trials:
-        recovery = found.recovery(trial)
-        append_row(
-            TABLE,
-            {
-                "task": task,
-                "run": name,
-                "seed": seed,
-                "policy": trial.policy,
-                "perturbation": trial.perturbation,
-                "strength": trial.strength,
-                "success": trial.success.value,
-                "low": trial.success.low,
-                "high": trial.success.high,
-                "recovery": recovery.value if recovery else "",
-                "recovery_low": recovery.low if recovery else "",
-                "recovery_high": recovery.high if recovery else "",
-                "undisturbed_successes": recovery.of if recovery else "",
-            },
-        )
+        method = "prior" if trial.policy == "prior" else member.method
+        append_row(TABLE, {"task": member.task, "method": method, "seed": member.seed} | row(found, trial))
+
+
+def row(found: Robustness, trial: Trial) -> dict[str, object]:
+    """What a trial came to, beside the undisturbed one."""
+    calm = found.find(trial.policy, UNDISTURBED, 0.0)
+    assert calm is not None, "it is always played first"
+    pairs = list(zip(calm.outcomes, trial.outcomes, strict=True))
+    return {
+        "perturbation": trial.perturbation,
+        "strength": trial.strength,
+        "success": trial.success.value,
+        "low": trial.success.low,
+        "high": trial.success.high,
+        "lost": pairs.count(("1", "0")),
+        "gained": pairs.count(("0", "1")),
+        "episodes": len(pairs),
+    }
 
 
 def main(options: Options) -> None:
     """Adds the missing rows to the table."""
     prepare_process()
-    done = {(row["task"], row["run"], int(row["seed"])) for row in read_rows(TABLE)}
-    for seed in options.seeds:
-        for task in options.tasks:
-            for name in RUNS:
-                if (task, name, seed) not in done:
-                    measure(name, task, seed, options)
+    done = {(row["task"], row["method"], int(row["seed"])) for row in read_rows(TABLE)}
+    for folder in options.suites:
+        for standing in read_standings(folder, read_suite(folder)).values():
+            member = standing.member
+            wanted = member.task in options.tasks and member.method in options.methods and standing.state == "done"
+            if wanted and (member.task, member.method, member.seed) not in done:
+                measure(member, member_folder(folder, member) / "run", options)
 
 
 if __name__ == "__main__":

@@ -218,13 +218,12 @@ def leaderboard(suite_name: str, *methods: str) -> str:
     found = {(row.task, row.method): row for row in analysis.rows()}
     names, best = analysis.methods, analysis.methods[-1]
     groups = [[found[task, method] for task in analysis.shared] for method in names]
-    means: list[list[float | None]] = [[row.estimate.value for row in rows] for rows in groups]
     ahead = {name: analysis.improvement(best, name) for name in names if name != best}
     motion = [(words, [analysis.motion(method, measure) for method in names]) for measure, words in MOTION.items()]
     tasks = [(task, [found[task, method].estimate for method in names]) for task in analysis.shared]
     body = [
         *((task, _rate([clean.get(task)]), *map(_percent, estimates)) for task, estimates in tasks),
-        ("**mean**", _rate([clean.get(task) for task, _ in tasks]), *map(_rate, means)),
+        ("**mean**", _rate([clean.get(task) for task, _ in tasks]), *(_percent(analysis.average(m)) for m in names)),
         ("**interquartile mean**", "", *(_percent(analysis.overall(method)) for method in names)),
         (f"{best} is ahead in", "", *(_percent(ahead[name]) if name in ahead else "" for name in names)),
         *((words, "", *(f"{one.value:.2g}" if one else "" for one in estimates)) for words, estimates in motion),

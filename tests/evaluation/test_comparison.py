@@ -9,6 +9,7 @@ from expertgen.evaluation.comparison import (
     area_under_curve,
     interquartile_mean,
     mean,
+    mean_of_tasks_interval,
     performance_profile,
     permutation_p_value,
     probability_of_improvement,
@@ -68,6 +69,35 @@ def test_area_agrees_with_scipy():
 
     x, y = np.sort(np.random.default_rng(0).random(50)), np.random.default_rng(1).random(50)
     assert area_under_curve(x, y, x[0], x[-1]) == pytest.approx(trapezoid(y, x) / (x[-1] - x[0]))
+
+
+def test_mean_of_one_task_has_the_interval_of_student():
+    values = np.random.default_rng(0).normal(size=8)
+    expected = stats.t.interval(0.95, 7, values.mean(), stats.sem(values))
+    assert mean_of_tasks_interval([values], [None]) == pytest.approx(expected, abs=1e-3)
+
+
+def test_mean_of_tasks_knows_that_equal_runs_are_no_certainty():
+    low, high = mean_of_tasks_interval([np.ones(3), np.ones(3)], [256, 256])
+    assert 0.99 < low < 1 < high
+    assert mean_of_tasks_interval([np.array([0.5])], [100]) == pytest.approx((0.402, 0.598), abs=1e-3)  # binomial
+    assert mean_of_tasks_interval([np.array([0.5])], [None]) == (-np.inf, np.inf)
+    assert mean_of_tasks_interval([np.array([0.1, 0.9])], [100]) == (-np.inf, np.inf), "one degree of freedom"
+
+
+def test_mean_of_tasks_covers_what_it_says():
+    # Ten tasks, three seeds whose true rates differ, 256 episodes each.
+    draw = np.random.default_rng(0)
+    covered, narrow = [], []
+    for _ in range(400):
+        level = draw.uniform(0.5, 0.95, (10, 1))
+        scores = draw.binomial(256, np.clip(level + draw.normal(0, 0.05, (10, 3)), 0, 1)) / 256
+        low, high = mean_of_tasks_interval(list(scores), [256] * 10)
+        covered.append(low <= level.mean() <= high)
+        least, most = stratified_bootstrap(mean, list(scores), resamples=200)
+        narrow.append(least <= level.mean() <= most)
+    assert np.mean(covered) == pytest.approx(0.95, abs=0.03)
+    assert np.mean(narrow) < 0.92
 
 
 def test_bootstrap_of_the_mean_agrees_with_scipy():

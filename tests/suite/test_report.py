@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from expertgen.errors import FileError, TrainingError
+from expertgen.evaluation.statistics import wilson_interval
 from expertgen.runs.files import write_json
 from expertgen.runs.metrics import read_metrics
 from expertgen.suite import kinds, steering
@@ -100,11 +101,23 @@ def test_improvement_by_hand(analysis):
     assert analysis.improvement("good", "fair").high <= 1
 
 
+def test_average_by_hand(analysis):
+    # (0.9 + 1.1) / 2, of a task whose values are rates and one whose are not.
+    assert analysis.average("good").value == pytest.approx(1.0)
+    assert 0.6 < analysis.average("good").low < 0.8
+    suite = suite_from(SUITE | {"seeds": [1], "tasks": ["toy-a"], "scale": {}}, "")
+    one = Analysis(suite, standings(suite))
+    assert one.average("good").value == 1.0
+    assert 0.7 < one.average("good").low < 0.9
+    assert one.average("good").high == 1.0, "10 of 10 episodes: no certainty, but no more than all of them"
+
+
 def test_rows_and_areas_by_hand(analysis):
     row = next(row for row in analysis.rows() if (row.task, row.method) == ("toy-a", "good"))
     assert row.values == (0.8, 1.0)
     assert row.estimate.value == pytest.approx(0.9)
-    assert (row.estimate.low, row.estimate.high) == (0.8, 1.0)
+    low = wilson_interval(18, 20)[0]  # of all episodes, and up to the better of the two seeds
+    assert (row.estimate.low, row.estimate.high) == (pytest.approx(low), 1.0)
     # 0 until 10, up to the final value at 30, there until 60: 40 of 60 steps.
     assert row.area == pytest.approx(0.9 * 40 / 60)
 

@@ -8,12 +8,14 @@ Source: Agarwal et al., "Deep reinforcement learning at the edge of the statisti
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
 from jaxtyping import Float
 
 from expertgen.errors import UsageError
+from expertgen.evaluation.statistics import student_quantile
 
 Scores = Sequence[np.ndarray]
 """One float array `[*draws, runs]` a task."""
@@ -40,6 +42,43 @@ def mean(scores: Scores) -> Float[np.ndarray, "*draws"]:
         scores: at least one run in all.
     """
     return np.asarray(np.concatenate(list(scores), axis=-1).mean(axis=-1))
+
+
+def mean_of_tasks_interval(
+    scores: Scores, episodes: Sequence[int | None], confidence: float = 0.95
+) -> tuple[float, float]:
+    """Student's interval of the mean over tasks of the mean over runs: these tasks, other seeds.
+
+    The variance of a task's mean is that between its runs. If scores are success rates it is at least the binomial one
+    of all episodes (of (k + 1) / (n + 2), which is neither 0 nor 1): a single run has no other, and runs that happen to
+    be equal are no certainty. Degrees of freedom are Satterthwaite's.
+
+    Args:
+        scores: one float array `[runs]` a task, at least one run of each.
+        episodes: of each run of a task, all the same, if its scores are success rates; else None.
+        confidence: coverage, in (0, 1).
+
+    Returns:
+        lower and upper end; infinite where a task leaves its variance open, or there are too few runs.
+
+    Source: Satterthwaite, "An approximate distribution of estimates of variance components", 1946.
+    """
+    total = uncertain = 0.0
+    for runs, played in zip(scores, episodes, strict=True):
+        count = len(runs)
+        between = float(np.var(runs, ddof=1)) / count if count > 1 else 0.0
+        within = 0.0
+        if played is not None:
+            rate = (float(np.sum(runs)) * played + 1) / (count * played + 2)
+            within = rate * (1 - rate) / (count * played)
+        elif count < 2:
+            return -math.inf, math.inf
+        total += max(between, within)
+        uncertain += between**2 / (count - 1) if between > within else 0.0
+    degrees = total**2 / uncertain if uncertain else math.inf
+    middle = float(np.mean([np.mean(runs) for runs in scores]))
+    half = student_quantile(degrees, confidence) * math.sqrt(total) / len(scores)
+    return middle - half, middle + half
 
 
 def probability_of_improvement(scores: Scores, others: Scores) -> Float[np.ndarray, "*draws"]:

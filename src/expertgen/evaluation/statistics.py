@@ -64,19 +64,30 @@ def mean_interval(mean: float, deviation: float, trials: int, confidence: float 
 
     Returns:
         lower and upper end.
-
-    Source: Abramowitz and Stegun, "Handbook of mathematical functions", 1964, 26.7.5, for the quantile: 3% short with
-        3 trials, 0.3% with 5.
     """
     if trials < 3:
         return -math.inf, math.inf
-    z, degrees = NormalDist().inv_cdf(0.5 + confidence / 2), trials - 1
+    half = student_quantile(trials - 1, confidence) * deviation / math.sqrt(trials - 1)
+    return mean - half, mean + half
+
+
+def student_quantile(degrees: float, confidence: float = 0.95) -> float:
+    """How many standard errors a two-sided Student's interval reaches to each side.
+
+    Args:
+        degrees: of freedom; infinite with fewer than 2, of which next to nothing can be said.
+        confidence: coverage, in (0, 1).
+
+    Source: Abramowitz and Stegun, "Handbook of mathematical functions", 1964, 26.7.5: 3% short with 2 degrees, 0.3%
+        with 4.
+    """
+    if degrees < 2:
+        return math.inf
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
     terms = (
         z,
         (z**3 + z) / 4,
         (5 * z**5 + 16 * z**3 + 3 * z) / 96,
         (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
     )
-    quantile = sum(term / degrees**power for power, term in enumerate(terms))
-    half = quantile * deviation / math.sqrt(degrees)
-    return mean - half, mean + half
+    return sum(term / degrees**power for power, term in enumerate(terms))

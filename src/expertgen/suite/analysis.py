@@ -13,6 +13,7 @@ from expertgen.evaluation.comparison import (
     area_under_curve,
     interquartile_mean,
     mean,
+    mean_of_tasks_interval,
     performance_profile,
     permutation_p_value,
     probability_of_improvement,
@@ -104,6 +105,13 @@ class Analysis:
         """Interquartile mean of a method's final scores over the pooled tasks and their runs."""
         return _estimate(interquartile_mean, [self._finals(task, method) for task in self.pooled])
 
+    def average(self, method: str) -> Estimate:
+        """Mean over the pooled tasks of a method's mean final score."""
+        finals = [self._finals(task, method) for task in self.pooled]
+        episodes = [self._episodes(task, method) for task in self.pooled]
+        low, high = mean_of_tasks_interval(finals, episodes)
+        return _bounded(float(np.mean([runs.mean() for runs in finals])), low, high, None not in episodes)
+
     def overall_area(self, method: str) -> Estimate | None:
         """Interquartile mean of the areas under its learning curves, likewise; None if a run has no curve."""
         areas = [self.areas(task, method, paired=True) for task in self.pooled]
@@ -193,15 +201,23 @@ class Analysis:
 
     def _row(self, task: str, method: str) -> TaskRow:
         finals = self.points(task, method, "final")
-        values = np.array([point.value for point in finals])
-        estimate, areas = _estimate(mean, [values]), self.areas(task, method)
-        if len(finals) == 1 and finals[0].measure == "success" and finals[0].episodes:
-            # One run says nothing about other seeds, but its episodes are a sample.
-            interval = wilson_interval(round(finals[0].value * finals[0].episodes), finals[0].episodes)
-            estimate = Estimate(float(values[0]), *interval)
+        values, episodes = np.array([point.value for point in finals]), self._episodes(task, method)
+        low, high = mean_of_tasks_interval([values], [episodes if len(values) > 1 else None])
+        if episodes:
+            # What the episodes alone leave open. Of one run, or two, nothing is known of other seeds but these.
+            played = len(values) * episodes
+            least, most = wilson_interval(round(float(values.mean()) * played), played)
+            seen = (low, high) if np.isfinite(low) else (float(values.min()), float(values.max()))
+            low, high = min(least, seen[0]), max(most, seen[1])
+        estimate, areas = _bounded(float(values.mean()), low, high, bool(episodes)), self.areas(task, method)
         cost = [float(np.mean([getattr(point, axis) for point in finals])) for axis in ("env_steps", "seconds")]
         area = float(np.mean(areas)) if len(areas) else None
         return TaskRow(task, method, self.measure(task), tuple(map(float, values)), estimate, area, *cost)
+
+    def _episodes(self, task: str, method: str) -> int | None:
+        """Episodes of each final success rate of a method on a task; None if they differ, or it is no rate."""
+        numbers = {p.episodes if p.measure == "success" else None for p in self.points(task, method, "final")}
+        return numbers.pop() if len(numbers) == 1 else None
 
     def _scale(self, task: str) -> tuple[float, float]:
         return (0.0, 1.0) if self.measure(task) == "success" else self.suite.scale.get(task, (0.0, 1.0))
@@ -230,6 +246,13 @@ def outside_reference(suite: Suite, standings: Standings) -> list[str]:
 def _line(run: Sequence[Point], axis: Axis) -> np.ndarray:
     """A run's learning curve `[points, 2]`, possibly without points."""
     return np.array([(getattr(p, axis), p.value) for p in run if p.point == "curve"], float).reshape(-1, 2)
+
+
+def _bounded(value: float, low: float, high: float, rate: bool) -> Estimate:
+    """A number with its interval, within [0, 1] if it is a rate; without one where that is infinite."""
+    if not np.isfinite(low):
+        return Estimate(value)
+    return Estimate(value, max(low, 0.0), min(high, 1.0)) if rate else Estimate(value, low, high)
 
 
 def _estimate(statistic: Callable[..., np.ndarray], *scores: Scores, resamples: int = 2000) -> Estimate:

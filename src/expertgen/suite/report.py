@@ -76,6 +76,7 @@ def _content(folder: Path, suite: Suite, standings: Standings) -> dict[str, Any]
         "origins": Counter(s.origin for s in done),
         "order": order,
         "overall": overall,
+        "averages": {m: analysis.average(m) for m in methods} if analysis.pooled else {},
         "areas": {m: analysis.overall_area(m) for m in methods} if analysis.pooled else {},
         "matrix": {a: {b: analysis.improvement(a, b) for b in order if b != a} for a in order}
         if analysis.shared and len(methods) > 1
