@@ -5,12 +5,16 @@ python benchmarks/join.py suites/quick suites/assembly       # to benchmarks/com
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 from rows import HERE, read_rows, write_rows
+
+from expertgen.suite.runner import read_standings, read_suite
+from expertgen.suite.table import COLUMNS, Point, cells_of
 
 RUN = ("task", "method", "seed")
 """What makes a run. A method must mean the same in all suites whose tables are joined."""
@@ -30,25 +34,31 @@ class Options:
 
 
 def join(folders: tuple[Path, ...], table: Path) -> list[str]:
-    """Adds the finished runs of suites that a table lacks, and returns their names."""
-    missing = [str(folder) for folder in folders if not (folder / "results.csv").exists()]
-    if missing:
-        raise SystemExit(f"no results.csv in {', '.join(missing)}; give folders of suites with finished runs")
-    added = []
-    rows = read_rows(table)
+    """Adds the finished runs of suites that a table lacks, and returns their names.
+
+    They are read from where they were sealed: what was edited, or is of another version or other settings, is refused.
+    """
+    rows, added = read_rows(table), []
     for folder in folders:
-        known = {tuple(row[name] for name in RUN) for row in rows}
-        kept: dict[tuple[str, ...], int] = {}
-        for row in read_rows(folder / "results.csv"):
-            run, steps = tuple(row[name] for name in RUN), int(row["env_steps"])
-            if run in known or (row["point"] == "curve" and steps < kept.get(run, -CURVE_STEPS) + CURVE_STEPS):
-                continue
-            if row["point"] == "curve":
-                kept[run] = steps
-            rows.append(row)
-            added.append("/".join(run))
+        known = {tuple(row[name] for name in RUN) for row in rows if row["point"] == "final"}
+        for name, standing in read_standings(folder, read_suite(folder)).items():
+            member = standing.member
+            run = (member.task, member.method, str(member.seed))
+            if standing.state == "done" and standing.origin and run not in known:
+                points = list(thinned(standing.points))
+                rows += [dict(zip(COLUMNS, cells, strict=True)) for cells in cells_of(run, standing.origin, points)]
+                added.append(name)
     write_rows(table, rows)
-    return list(dict.fromkeys(added))
+    return added
+
+
+def thinned(points: Iterable[Point]) -> Iterator[Point]:
+    """The points of a run, with fewer of its learning curve."""
+    kept = -CURVE_STEPS
+    for point in points:
+        if point.point != "curve" or point.env_steps >= kept + CURVE_STEPS:
+            kept = point.env_steps if point.point == "curve" else kept
+            yield point
 
 
 if __name__ == "__main__":

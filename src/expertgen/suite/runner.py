@@ -236,7 +236,7 @@ class _Pool:
 
     def _write_table(self) -> None:
         rows = [
-            ((s.member.task, s.member.method, s.member.seed), s.origin, s.points)
+            ((s.member.task, s.member.method, str(s.member.seed)), s.origin, s.points)
             for s in self.standings.values()
             if s.origin
         ]

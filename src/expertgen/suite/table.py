@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -13,7 +13,19 @@ from typing import Any, Literal, get_args
 from expertgen.errors import TrainingError
 from expertgen.runs.files import write_text
 
-COLUMNS = ("task", "method", "seed", "source", "cpu", "point", "env_steps", "seconds", "measure", "value", "episodes")
+COLUMNS: tuple[str, ...] = (
+    "task",
+    "method",
+    "seed",
+    "source",
+    "cpu",
+    "point",
+    "env_steps",
+    "seconds",
+    "measure",
+    "value",
+    "episodes",
+)
 
 PointName = Literal["curve", "validation", "final", "motion"]
 Outcome = Literal["return", "success"]
@@ -75,7 +87,19 @@ def check_points(points: Iterable[Point]) -> Point:
     return final[0]
 
 
-def write_table(path: Path, rows: Iterable[tuple[tuple[str, str, int], Origin, Iterable[Point]]]) -> None:
+def cells_of(names: tuple[str, str, str], origin: Origin, points: Iterable[Point]) -> Iterator[list[str]]:
+    """The table's rows of one run, as text.
+
+    Args:
+        names: its task, method and seed.
+        origin: what it was made by.
+        points: what it measured.
+    """
+    for point in points:
+        yield [*names, origin.source, origin.cpu, *map(_cell, vars(point).values())]
+
+
+def write_table(path: Path, rows: Iterable[tuple[tuple[str, str, str], Origin, Iterable[Point]]]) -> None:
     """Writes the table atomically.
 
     Args:
@@ -86,8 +110,7 @@ def write_table(path: Path, rows: Iterable[tuple[tuple[str, str, int], Origin, I
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
     for names, origin, points in rows:
-        for point in points:
-            writer.writerow([*names, origin.source, origin.cpu, *map(_cell, vars(point).values())])
+        writer.writerows(cells_of(names, origin, points))
     write_text(path, text.getvalue())
 
 
