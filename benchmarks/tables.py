@@ -233,6 +233,19 @@ def leaderboard(suite_name: str, *methods: str) -> str:
     return markdown(("task", "flawless demonstrator", *names), body)
 
 
+def tuning() -> str:
+    """What the variants of `tuning.yaml` achieved in validations, by which they are chosen: the best of each run."""
+    groups = by(read_rows(HERE / "tuning.csv"), "method", "task")
+    methods, tasks = (list(dict.fromkeys(key[place] for key in groups)) for place in (0, 1))
+    body = []
+    for method in methods:
+        runs = [groups.get((method, task), []) for task in tasks]
+        best = [max((float(r["value"]) for r in run if r["point"] == "validation"), default=None) for run in runs]
+        seconds = [float(row["seconds"]) for run in runs for row in run if row["point"] == "final"]
+        body.append((method, *(_rate([one]) for one in best), _rate(best), f"{np.mean(seconds):.0f}"))
+    return markdown(("variant", *tasks, "mean", "seconds"), body)
+
+
 def sources() -> str:
     """What prior and expert come of each source of demonstrations."""
     header = ("task", "source", "episodes", "demonstrations", "prior", "expert (mean)", "expert, each seed (95%)")
