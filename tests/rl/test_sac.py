@@ -87,16 +87,6 @@ def test_temperature_rises_while_the_policy_is_too_sure(target_entropy, sign):
     assert (float(agent.log_temperature) - before) * sign > 0
 
 
-def test_the_target_entropy_falls_with_the_learning_rate():
-    config = SacConfig(target_entropy=-0.5, final_target_entropy=-2.0)
-    assert [config.target_entropy_at(rate) for rate in (1.0, 0.5, 0.1)] == pytest.approx([-0.5, -1.25, -1.85])
-    agents = [make_agent(replace(SMALL, target_entropy=10.0, final_target_entropy=-10.0)) for _ in range(2)]
-    before = float(agents[0].log_temperature)
-    for agent, rate in zip(agents, (0.9, 0.1), strict=True):
-        agent.update(random_batch(), rate)
-    assert float(agents[0].log_temperature) > before > float(agents[1].log_temperature)
-
-
 def test_each_loss_moves_its_own_network_alone():
     batch = replace(random_batch(), discount=torch.zeros(32))  # so that the target does not depend on the actor
     agents = make_agent(), make_agent()

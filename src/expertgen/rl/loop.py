@@ -275,11 +275,11 @@ class _Run:
         counters = {name: getattr(self, name) for name in _COUNTERS} | {"rows": rows, "recent": self.recent.outcomes}
         tensors = with_prefix("agent", self.learner.agent.state()) | with_prefix("replay", self.replay.state())
         tensors |= with_prefix("peak", self.peak_actor.state_dict())
-        save_checkpoint(self.folder / "state.safetensors", "steer-state", 4, tensors, counters)
+        save_checkpoint(self.folder / "state.safetensors", "steer-state", 5, tensors, counters)
 
     def _load(self) -> None:
         path = self.folder / "state.safetensors"
-        tensors, counters = load_checkpoint(path, "steer-state", 4)
+        tensors, counters = load_checkpoint(path, "steer-state", 5)
         self.learner.agent.load_state(without_prefix("agent", tensors), path)
         self.replay.load_state(without_prefix("replay", tensors))
         load_module(self.peak_actor, without_prefix("peak", tensors), path)

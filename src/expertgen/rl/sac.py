@@ -57,16 +57,10 @@ class SacConfig:
     temperature: Positive = 0.02
     """Initial entropy temperature; it is learned."""
     target_entropy: float = 0.0
-    """Target entropy of the policy per action dimension, at the full learning rate."""
-    final_target_entropy: float = -1.0
-    """What it falls to as the learning rate falls to 0: a policy that need not explore any more."""
+    """Target entropy of the policy per action dimension."""
 
     def __post_init__(self) -> None:
         check_ranges(self, "sac")
-
-    def target_entropy_at(self, rate: float) -> float:
-        """Target entropy per action dimension at a part of the learning rate."""
-        return rate * self.target_entropy + (1 - rate) * self.final_target_entropy
 
 
 class SacAgent:
@@ -112,7 +106,7 @@ class SacAgent:
 
         Args:
             batch: transitions.
-            rate: part of the learning rate that is used, for a schedule; the target entropy falls with it.
+            rate: part of the learning rate that is used, for a schedule.
             next_action: a' of the target; by default a sample of the actor.
 
         Returns:
@@ -138,7 +132,7 @@ class SacAgent:
 
         # Temperature: raise it while the policy's entropy is below the target.
         entropy = -log_density.detach().mean()
-        self.log_temperature.grad = entropy - self.config.target_entropy_at(rate) * self.action_size
+        self.log_temperature.grad = entropy - self.config.target_entropy * self.action_size
 
         self.optimizer.param_groups[0]["lr"] = rate * self.config.learning_rate
         self.optimizer.step()

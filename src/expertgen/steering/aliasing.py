@@ -101,7 +101,7 @@ class AliasingAgent:
 
         Args:
             batch: transitions whose actions are the executed chunks `[B, H · A]`.
-            rate: part of the learning rate that is used, for a schedule; the target entropy falls with it.
+            rate: part of the learning rate that is used, for a schedule.
 
         Returns:
             health metrics as detached scalars: those of `SacAgent.update`, and `distill_error`, the mean distance of
@@ -112,7 +112,7 @@ class AliasingAgent:
         health = self._update_chunk_critic(batch)
         for _ in range(self.config.distill_steps):
             health |= self._distill(batch.observation)
-        return health | self._update_actor(batch.observation, self.config.sac.target_entropy_at(rate))
+        return health | self._update_actor(batch.observation)
 
     def _update_chunk_critic(self, batch: Batch) -> dict[str, Tensor]:
         with torch.no_grad():
@@ -138,13 +138,13 @@ class AliasingAgent:
         self._optimizers["noise_critic_optimizer"].step()
         return {"distill_error": difference.detach().abs().mean()}
 
-    def _update_actor(self, observation: Tensor, target_entropy: float) -> dict[str, Tensor]:
+    def _update_actor(self, observation: Tensor) -> dict[str, Tensor]:
         temperature = self.log_temperature.detach().exp()
         action, log_density = self.actor.sample(observation, self._normal(len(observation)))
         loss = (temperature * log_density - self.noise_critic(observation, action).mean(dim=0)).mean()
         differentiate(loss, self.actor)
         entropy = -log_density.detach().mean()
-        self.log_temperature.grad = entropy - target_entropy * self.action_size
+        self.log_temperature.grad = entropy - self.config.sac.target_entropy * self.action_size
         self._optimizers["actor_optimizer"].step()
         update_average(self.average_actor, self.actor, self.config.sac.average_rate)
         return {"actor_loss": loss.detach(), "entropy": entropy / self.action_size, "temperature": temperature}
