@@ -8,6 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from expertgen.errors import FileError
+from expertgen.runs.files import write_json
+from expertgen.suite import kinds
+from expertgen.suite.member import write_result
+from expertgen.suite.plan import members, suite_from
+from expertgen.suite.runner import member_folder
+from expertgen.suite.table import Point
+from tests.suite.toy import KIND
+
 ROOT = Path(__file__).parents[1]
 BENCHMARKS = ROOT / "benchmarks"
 PEERS = {"peer": ("stable_baselines3", "diffusers"), "mbrl_lib": ("mbrl",)}
@@ -68,33 +77,43 @@ def test_the_page_of_weightings_shows_what_the_tables_hold(monkeypatch):
         assert not missing, "python benchmarks/tables.py prints what docs/weightings.md should show"
 
 
+def sealed(folder: Path, seeds: list[int], points: list[Point]) -> Path:
+    """The folder of a suite of one toy whose runs, of these seeds, have all measured the same."""
+    suite = suite_from({"name": "toys", "tasks": ["toy"], "methods": {"steer": {"kind": "toy"}}, "seeds": seeds}, "")
+    write_json(folder / "suite.json", {"suite": suite.to_json()})
+    for member in members(suite):
+        write_result(member_folder(folder, member) / "result.json", member, points)
+    return folder
+
+
+CURVE = [Point("curve", steps, 1.0, "success", 0.5, None) for steps in range(0, 20_000, 640)]
+FINAL = Point("final", 19_840, 2.0, "success", 0.9, 256)
+
+
 def test_runs_that_suites_have_in_common_are_joined_once(tmp_path, monkeypatch):
-    join = load(BENCHMARKS / "join.py", monkeypatch)
-    header = "task,method,seed,point,env_steps,seconds,measure,value,episodes"
-    table = tmp_path / "comparisons.csv"
-    suites = {
-        "quick": ["toy,steer,0,curve,10,1,success,0.5,", "toy,steer,0,final,20,2,success,0.9,256"],
-        "assembly": ["toy,steer,0,final,20,3,success,0.9,256", "toy,steer,1,final,20,2,success,0.7,256"],
-    }
-    for name, rows in suites.items():
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "results.csv").write_text("\n".join([header, *rows, ""]))
-    folders = (tmp_path / "quick", tmp_path / "assembly")
-    with pytest.raises(SystemExit, match=r"no results\.csv in .*not begun; give folders of suites"):
+    monkeypatch.setitem(kinds.KINDS, "toy", KIND)
+    join, table = load(BENCHMARKS / "join.py", monkeypatch), tmp_path / "comparisons.csv"
+    folders = (sealed(tmp_path / "quick", [0], [FINAL]), sealed(tmp_path / "assembly", [0, 1], [FINAL]))
+    with pytest.raises(FileError, match=r"not begun: no suite\.json there"):
         join.join((*folders, tmp_path / "not begun"), table)
     assert not table.exists()
     assert join.join(folders, table) == ["toy/steer/0", "toy/steer/1"]
-    assert table.read_text().splitlines() == [header, *suites["quick"], suites["assembly"][1]]
+    rows = join.read_rows(table)
+    assert [(row["seed"], row["point"], row["value"]) for row in rows] == [("0", "final", "0.9"), ("1", "final", "0.9")]
+    assert all(row["source"] and row["cpu"] for row in rows)
     assert join.join(folders, table) == []
+    assert join.read_rows(table) == rows
+    edited = tmp_path / "assembly" / "members" / "toy" / "steer" / "1" / "result.json"
+    edited.write_text(edited.read_text().replace("0.9", "1.0"))
+    with pytest.raises(FileError, match="was changed after it was written"):
+        join.join(folders, table)
 
 
 def test_of_a_learning_curve_every_so_many_steps_are_kept(tmp_path, monkeypatch):
+    monkeypatch.setitem(kinds.KINDS, "toy", KIND)
     join = load(BENCHMARKS / "join.py", monkeypatch)
-    header = "task,method,seed,point,env_steps,seconds,measure,value,episodes"
-    curves = [f"toy,{method},0,curve,{steps},1,success,0.5," for steps in range(0, 20_000, 640) for method in "ab"]
-    (tmp_path / "results.csv").write_text("\n".join([header, *curves, "toy,a,0,final,19840,2,success,0.9,256", ""]))
-    join.join((tmp_path,), tmp_path / "joined.csv")
-    kept = [row["env_steps"] for row in join.read_rows(tmp_path / "joined.csv") if row["method"] == "a"]
+    join.join((sealed(tmp_path / "suite", [0], [*CURVE, FINAL]),), tmp_path / "joined.csv")
+    kept = [row["env_steps"] for row in join.read_rows(tmp_path / "joined.csv")]
     assert kept == ["0", "8320", "16640", "19840"]
 
 
