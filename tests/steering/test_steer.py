@@ -218,25 +218,6 @@ def test_a_lucky_validation_is_found_out_by_twice_as_many_other_episodes(quick_p
     assert [(row["episodes_mean"], row["episodes_sampled"]) for row in validations] == [(2 * once, once)] * 2
 
 
-def test_recent_success_does_not_lean_towards_short_episodes():
-    # Successes take 5 decisions, failures the limit of 20; half of the episodes succeed.
-    chance, recent = np.random.default_rng(0), looping.RecentSuccess(64, 20)
-    shown, last = [], []
-    for _ in range(40):
-        recent.restart()
-        wins, age = chance.random(64) < 0.5, np.zeros(64, int)
-        for _ in range(60):
-            age += 1
-            ended = age == np.where(wins, 5, 20)
-            recent.add(ended, ended & wins)
-            last = [*last, *wins[ended]][-128:]
-            wins, age = np.where(ended, chance.random(64) < 0.5, wins), np.where(ended, 0, age)
-            shown.append((recent.rate, np.mean(last)))
-    ours, naive = np.mean(shown[60:], axis=0)
-    assert ours == pytest.approx(0.5, abs=0.01)
-    assert naive > 0.54
-
-
 def test_validation_waits_for_success_in_training_but_for_the_last(quick_prior, tmp_path):
     drain(steer(TASK, quick_prior, replace(TINY, validate_from=1.1), 0, tmp_path))
     validations = [row for row in rows(tmp_path) if "validated_mean" in row]

@@ -32,9 +32,10 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from expertgen.prior.diffusion import NoisePredictor
 from expertgen.prior.prior import DiffusionPrior
+from expertgen.rl.health import Means
 from expertgen.rl.networks import ValueFunction
 from expertgen.rl.parts import agent_state, differentiate, load_agent_state
-from expertgen.rl.ppo import divergence, learning_targets, means
+from expertgen.rl.ppo import divergence, learning_targets
 from expertgen.rl.replay import Rollout
 from expertgen.runs.averaging import update_average
 from expertgen.runs.ranges import Count, Natural, Part, Positive, Rate, check_ranges
@@ -193,13 +194,14 @@ class DppoAgent:
             advantage, target, health = learning_targets(rollout, self.critic, config.discount, config.trace)
             steps = torch.arange(self.steps, device=path.device)[:, None].expand(-1, len(path))
             old = torch.stack([self.log_likelihood(step, observation, path) for step in steps], dim=1)
-        taken, succeeded = [], bool(rollout.reward.any())
+        taken, learns = Means(), bool(self.updates >= config.critic_updates and rollout.reward.any())
         for rows, step in self._minibatches(len(path)):
-            taken.append(self._fit_critic(observation[rows], target[rows]))
-            if self.updates >= config.critic_updates and succeeded:
-                taken[-1] |= self._ascend(step, observation[rows], path[rows], old[rows, step], advantage[rows])
+            one = self._fit_critic(observation[rows], target[rows])
+            if learns:
+                one |= self._ascend(step, observation[rows], path[rows], old[rows, step], advantage[rows])
+            taken.add(one)
         self.updates += 1
-        return health | means(taken)
+        return health | taken.take()
 
     def log_likelihood(
         self,

@@ -18,7 +18,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass
@@ -33,6 +33,7 @@ from expertgen.errors import TrainingError, UsageError
 from expertgen.evaluation.perturbations import perturb_all
 from expertgen.evaluation.rollouts import run_episodes
 from expertgen.evaluation.seeds import CONFIRMATION_SEED, VALIDATION_SEED
+from expertgen.rl.health import Means, RecentSuccess
 from expertgen.rl.learner import Learner, Solution
 from expertgen.rl.process import Decision, DecisionProcess
 from expertgen.rl.replay import Batch, Replay, Rollout
@@ -203,7 +204,7 @@ class _Run:
         # All environments begin anew with a segment: in a shorter one only episodes that succeed would end.
         length = max(config.segment_env_steps, config.num_envs * self.task.horizon)
         end = min((self.segments + 1) * length, config.env_steps)
-        start, rounds, health = time.monotonic() - self.seconds, 0, _Means()
+        start, rounds, health = time.monotonic() - self.seconds, 0, Means()
         with closing(env), ThreadPoolExecutor(1, initializer=prepare_process) as simulator:
             while self.env_steps < end:
                 if on_policy:
@@ -220,7 +221,7 @@ class _Run:
                     self.seconds = time.monotonic() - start
                     self.updates += health.count
                     measures = controller.measures(action)
-                    yield self._row(measures | health.take())
+                    yield self._row(measures | {name: float(mean) for name, mean in health.take().items()})
         self.replay.cut()
         self.segments += 1
 
@@ -304,7 +305,7 @@ class _Run:
         decides = torch.rand(envs, 1, generator=agent.generator, device=self.device) < share
         return torch.where(decides, agent.explore(process.seen), familiar)
 
-    def _learn(self, draw: torch.Generator, health: _Means) -> None:
+    def _learn(self, draw: torch.Generator, health: Means) -> None:
         """The updates of one round, from the replay as it is."""
         rate = self.config.rate_at(self.env_steps)
         for batch in self._batches(draw):
@@ -344,75 +345,6 @@ class _Run:
         """One row of metrics."""
         counts = {"step": self.env_steps, "seconds": self.seconds, "updates": self.updates}
         return counts | {"success": self.recent.rate} | measures
-
-
-class RecentSuccess:
-    """Success of the newest training episodes of which nothing is missing.
-
-    Short episodes, which are those that succeed, end first: among the last that have ended there are too many of them,
-    most of all after a restart of all environments. So episodes count by when they began: in the newest decisions that
-    are a time limit ago, as many as a time limit has. What began there has ended.
-
-    Args:
-        num_envs: environments.
-        limit: decisions of an episode at most.
-
-    Attributes:
-        outcomes: for each of these decisions the episodes that began there.
-    """
-
-    def __init__(self, num_envs: int, limit: int) -> None:
-        self.outcomes: list[list[bool]] = []
-        self._num_envs, self._limit = num_envs, limit
-        self.restart()
-
-    @property
-    def rate(self) -> float:
-        """Share of them that succeeded; 0 as long as there are none."""
-        episodes = [success for begun in self.outcomes for success in begun]
-        return float(np.mean(episodes)) if episodes else 0.0
-
-    def restart(self) -> None:
-        """All environments begin anew: episodes under way are forgotten, and those that began with them."""
-        self._decisions = 0
-        self._begun = np.zeros(self._num_envs, int)
-        self._ended: dict[int, list[bool]] = {}
-
-    def add(self, ended: np.ndarray, success: np.ndarray) -> None:
-        """Adds a decision of all environments.
-
-        Args:
-            ended: `[N]` bool, whose episode it ended.
-            success: `[N]` bool.
-        """
-        self._decisions += 1
-        for env in np.flatnonzero(ended):
-            self._ended.setdefault(int(self._begun[env]), []).append(bool(success[env]))
-            self._begun[env] = self._decisions
-        if self._decisions >= self._limit:
-            begun = self._ended.pop(self._decisions - self._limit, [])
-            self.outcomes = [*self.outcomes, begun][-self._limit :]
-
-
-class _Means:
-    """Means of what the updates report, each over the updates that report it."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self._sums: dict[str, tuple[Tensor | float, int]] = {}
-
-    def add(self, health: Mapping[str, Tensor]) -> None:
-        """Adds one update."""
-        self.count += 1
-        for name, value in health.items():
-            total, count = self._sums.get(name, (0.0, 0))
-            self._sums[name] = (total + value, count + 1)
-
-    def take(self) -> dict[str, float]:
-        """The means since it was last asked."""
-        means = {name: float(total) / count for name, (total, count) in self._sums.items()}
-        self.count, self._sums = 0, {}
-        return means
 
 
 _COUNTERS = (

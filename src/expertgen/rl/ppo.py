@@ -15,7 +15,7 @@ is already farther than a limit from the one that acted, by an estimate of the K
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from expertgen.rl.health import Means
 from expertgen.rl.networks import GaussianActor, ValueFunction
 from expertgen.rl.parts import agent_state, differentiate, load_agent_state
 from expertgen.rl.replay import Rollout
@@ -83,12 +84,6 @@ def divergence(log_ratio: Float[Tensor, " batch"]) -> Float[Tensor, ""]:
     It is unbiased and never negative (http://joschu.net/blog/kl-approx.html).
     """
     return (log_ratio.exp() - 1 - log_ratio).mean()
-
-
-def means(steps: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """Means of what gradient steps report, each over the steps that report it."""
-    names = dict.fromkeys(name for step in steps for name in step)
-    return {name: torch.stack([step[name] for step in steps if name in step]).mean() for name in names}
 
 
 def advantages(
@@ -187,13 +182,12 @@ class PpoAgent:
             advantage, target, health = learning_targets(rollout, self.critic, config.discount, config.trace)
             observation, action = rollout.observation.flatten(0, 1), rollout.action.flatten(0, 1)
             columns = (observation, action, self.actor.log_density(observation, action), advantage)
-        steps, succeeded = [], bool(rollout.reward.any())
+        steps, learns = Means(), bool(self.updates >= config.critic_updates and rollout.reward.any())
         for rows in self._minibatches(len(target)):
-            steps.append(self._fit_critic(observation[rows], target[rows]))
-            if self.updates >= config.critic_updates and succeeded:
-                steps[-1] |= self._ascend(*(column[rows] for column in columns))
+            step = self._fit_critic(observation[rows], target[rows])
+            steps.add(step | self._ascend(*(column[rows] for column in columns)) if learns else step)
         self.updates += 1
-        return health | means(steps)
+        return health | steps.take()
 
     def _minibatches(self, rows: int) -> Iterator[Tensor]:
         for _ in range(self.config.epochs):
