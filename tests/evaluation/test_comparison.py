@@ -6,6 +6,7 @@ from scipy import stats
 
 from expertgen.errors import UsageError
 from expertgen.evaluation.comparison import (
+    adjusted_p_values,
     area_under_curve,
     interquartile_mean,
     mean,
@@ -166,6 +167,14 @@ def test_permutation_by_hand():
     assert permutation_p_value(*apart) == pytest.approx(0.1, abs=0.02)
     assert permutation_p_value(*(3 * one for one in apart)) < 0.002
     assert permutation_p_value(apart[0], apart[0]) == 1.0
+
+
+def test_adjusted_p_values_by_hand():
+    # Sorted 0.01, 0.03, 0.04 become 3 · 0.01, 2 · 0.03 and, never less than one before, 0.06.
+    assert adjusted_p_values([0.03, 0.01, 0.04]) == pytest.approx([0.06, 0.03, 0.06])
+    assert adjusted_p_values([0.7, 0.8]) == [1.0, 1.0]
+    assert adjusted_p_values([0.04]) == [0.04]
+    assert adjusted_p_values([]) == []
 
 
 def test_permutation_seldom_parts_what_is_the_same():

@@ -133,6 +133,17 @@ def test_curves_by_hand(analysis):
     assert analysis.curve(["toy-a"], "absent", "seconds") is None
 
 
+def test_a_curve_ends_with_what_the_run_has_made(analysis):
+    # Stopped early at 20, where exploring succeeded in half of the episodes; its solution succeeds in nine of ten.
+    exploring = (Point("curve", 10, 1.0, "success", 0.0, None), Point("curve", 20, 2.0, "success", 0.5, None))
+    solution = Point("final", 24, 3.0, "success", 0.9, 10)
+    for seed in analysis._runs["toy-a", "good"]:
+        analysis._runs["toy-a", "good"][seed] = (*exploring, solution)
+    curve = analysis.curve(["toy-a"], "good", "env_steps")
+    assert (curve.x[-1], curve.middle[-1]) == (24, pytest.approx(0.9))
+    assert np.interp(20, curve.x, curve.middle) == pytest.approx(0.5, abs=0.02)
+
+
 def test_levels_by_hand(analysis):
     assert analysis.level(["toy-return"], "good") == 320
     assert np.isclose(analysis.level(["toy-a", "toy-return"], "fair"), (0.2 + 0.5) / 2)

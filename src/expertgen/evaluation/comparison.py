@@ -119,6 +119,26 @@ def permutation_p_value(scores: Scores, others: Scores, resamples: int = 4999, s
     return float((1 + (by_chance >= found - 1e-9).sum()) / (1 + resamples))
 
 
+def adjusted_p_values(p_values: Sequence[float]) -> list[float]:
+    """p-values for many tests at once: the chance that chance alone makes any of those below a level.
+
+    Where each of 100 pairs is judged at 0.05, five of them differ by chance. Judged by adjusted values, all pairs
+    together are as likely to hold a false difference as one pair judged alone.
+
+    Args:
+        p_values: of each test.
+
+    Returns:
+        the adjusted ones, in the same order, at most 1.
+
+    Source: Holm, "A simple sequentially rejective multiple test procedure", 1979.
+    """
+    p = np.asarray(p_values, float)
+    order, adjusted = np.argsort(p, kind="stable"), np.empty(len(p))
+    adjusted[order] = np.maximum.accumulate(np.minimum(p[order] * np.arange(len(p), 0, -1), 1.0))
+    return adjusted.tolist()
+
+
 def performance_profile(
     scores: Scores, thresholds: Float[np.ndarray, " thresholds"]
 ) -> Float[np.ndarray, "*draws thresholds"]:

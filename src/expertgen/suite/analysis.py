@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations
 from typing import Literal
 
 import numpy as np
 
 from expertgen.evaluation.comparison import (
     Scores,
+    adjusted_p_values,
     area_under_curve,
     interquartile_mean,
     mean,
@@ -123,9 +126,15 @@ class Analysis:
         return _estimate(probability_of_improvement, *pair)
 
     def p_value(self, method: str, other: str) -> float:
-        """How often chance alone would part the two so far, or farther."""
-        ours, theirs = ([self._finals(task, name) for task in self.shared] for name in (method, other))
-        return permutation_p_value(ours, theirs)
+        """How often chance alone would part any two methods as far as these two, or farther: Holm's, over all pairs."""
+        return self._p_values[frozenset((method, other))]
+
+    @cached_property
+    def _p_values(self) -> dict[frozenset[str], float]:
+        pairs = list(combinations(self.methods, 2))
+        finals = {name: [self._finals(task, name) for task in self.shared] for name in self.methods}
+        p_values = adjusted_p_values([permutation_p_value(finals[one], finals[other]) for one, other in pairs])
+        return dict(zip(map(frozenset, pairs), p_values, strict=True))
 
     def motion(self, method: str, measure: Motion) -> Estimate | None:
         """Mean of a measure of how a method's final policies move, over its runs on the shared tasks.
@@ -153,7 +162,7 @@ class Analysis:
     def curve(self, tasks: Sequence[str], method: str, axis: Axis) -> Curve | None:
         """A method's learning curve: the mean over the runs of one task, the interquartile mean over several tasks.
 
-        Runs that stopped early keep their last value. None where no run has a curve.
+        Each run's line ends with its final value, and keeps it where others go on. None where no run has a curve.
         """
         lines = [[_line(run, axis) for run in self._of(task, method, paired=len(tasks) > 1)] for task in tasks]
         lines = [[line for line in task if len(line)] for task in lines]
@@ -244,8 +253,15 @@ def outside_reference(suite: Suite, standings: Standings) -> list[str]:
 
 
 def _line(run: Sequence[Point], axis: Axis) -> np.ndarray:
-    """A run's learning curve `[points, 2]`, possibly without points."""
-    return np.array([(getattr(p, axis), p.value) for p in run if p.point == "curve"], float).reshape(-1, 2)
+    """A run's learning curve `[points, 2]`, possibly without points; it ends with what the run has made.
+
+    Without the end, a run that stops early because its solution is good would keep the success of its exploration.
+    """
+    line = [(getattr(point, axis), point.value) for point in run if point.point == "curve"]
+    end = next(((getattr(point, axis), point.value) for point in run if point.point == "final"), None)
+    if line and end and end[0] > line[-1][0]:
+        line.append(end)
+    return np.array(line, float).reshape(-1, 2)
 
 
 def _bounded(value: float, low: float, high: float, rate: bool) -> Estimate:
