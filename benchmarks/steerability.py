@@ -1,7 +1,8 @@
 """Which priors can be steered: what can be measured before RL, against what RL makes of it.
 
     expertgen suite benchmarks/steerability.yaml
-    taskset -c 0 python benchmarks/steerability.py suites/steerability
+    expertgen suite assembly --methods steer
+    taskset -c 0 python benchmarks/steerability.py suites/steerability suites/assembly
 
 Priors differ in task, in what was wrong with the demonstrator, and in the number of demonstrations. All else is the
 default. Success is over 256 held-out episodes; coverage is measured on others. A prior that the probe refuses cannot be
@@ -27,10 +28,12 @@ from expertgen.runs.files import read_json
 from expertgen.runs.machine import available_cores, prepare_process
 from expertgen.runs.progress import drain
 from expertgen.runs.seeding import torch_generator
+from expertgen.suite.plan import Member
 from expertgen.suite.runner import Standing, member_folder, read_standings, read_suite
 from expertgen.tasks.registry import get_task, make_env
 
 TABLE = HERE / "steerability.csv"
+IDENTITY = ("task", "kind", "demonstrations", "seed")
 COVERAGE_SEED, COVERAGE_STARTS, COVERAGE_DRAWS = 777, 64, 8
 
 
@@ -38,8 +41,8 @@ COVERAGE_SEED, COVERAGE_STARTS, COVERAGE_DRAWS = 777, 64, 8
 class Options:
     """Which runs."""
 
-    suite: Annotated[Path, tyro.conf.Positional] = Path("suites/steerability")
-    """Folder of the suite, which need not be finished."""
+    suites: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """Folders of suites, which need not be finished. Of methods, `steer` and KIND-NUMBER are read."""
 
 
 def coverage(task: str, prior: DiffusionPrior) -> float:
@@ -53,18 +56,19 @@ def coverage(task: str, prior: DiffusionPrior) -> float:
     return float(won.mean())
 
 
+def prior_of(member: Member) -> dict[str, object]:
+    """What tells priors apart."""
+    kind, count = member.method.rpartition("-")[0] or "default", member.settings["demos"]["episodes"]
+    return {"task": member.task, "kind": kind, "demonstrations": count, "seed": member.seed}
+
+
 def row(standing: Standing, run: Path) -> dict[str, object]:
     """What was measured of a prior, and what steering made of it."""
     member = standing.member
-    kind, _, count = member.method.rpartition("-")
     stages, measured = Results.load(run / "results.json").stages, read_json(run / "prior" / "steerability.json")
     curve = np.array([(p.env_steps, p.value) for p in standing.points if p.point == "curve"], float)
     budget = member.settings["steer"]["env_steps"]
-    return {
-        "task": member.task,
-        "kind": kind,
-        "demonstrations": count,
-        "seed": member.seed,
+    return prior_of(member) | {
         "demos": stages["demos"].success,
         "prior": measured["success_normal"],
         "zero_noise": measured["success_zero"],
@@ -82,11 +86,13 @@ def row(standing: Standing, run: Path) -> dict[str, object]:
 def main(options: Options) -> None:
     """Adds the missing rows to the table."""
     prepare_process()
-    done = {(row["task"], f"{row['kind']}-{row['demonstrations']}", int(row["seed"])) for row in read_rows(TABLE)}
-    for standing in read_standings(options.suite, read_suite(options.suite)).values():
-        member = standing.member
-        if standing.state == "done" and (member.task, member.method, member.seed) not in done:
-            append_row(TABLE, row(standing, member_folder(options.suite, member) / "run"))
+    done = {tuple(row[name] for name in IDENTITY) for row in read_rows(TABLE)}
+    for folder in options.suites:
+        for standing in read_standings(folder, read_suite(folder)).values():
+            member = standing.member
+            wanted = standing.state == "done" and (member.method == "steer" or member.method[-1].isdigit())
+            if wanted and tuple(map(str, prior_of(member).values())) not in done:
+                append_row(TABLE, row(standing, member_folder(folder, member) / "run"))
 
 
 if __name__ == "__main__":

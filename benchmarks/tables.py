@@ -6,23 +6,28 @@ python benchmarks/tables.py
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from rows import HERE, read_rows
 
 from expertgen.demos.calibrated import shipped_calibrations
 from expertgen.dynamics.weighting.interface import Limits
-from expertgen.evaluation.comparison import interquartile_mean, stratified_bootstrap
-from expertgen.suite.analysis import Analysis, Estimate
+from expertgen.evaluation.comparison import interquartile_mean, mean_of_tasks_interval, stratified_bootstrap
+from expertgen.suite.analysis import Analysis, Axis, Estimate
 from expertgen.suite.plan import Member, Suite, find_suite, narrowed
 from expertgen.suite.runner import Standing, Standings
-from expertgen.suite.table import Motion, Point
+from expertgen.suite.table import Motion, Origin, Point
 
 MAIN = ("peg-insert-side", "assembly", "stick-pull", "box-close")
 """The tasks that are summarized in one number."""
 
 MOTION: dict[Motion, str] = {"jerk_ratio": "jerk, of the prior's", "saturation": "actions at their bound"}
 """What is said of how policies move."""
+
+
+AXES: dict[Axis, str] = {"env_steps": "after its own env steps", "seconds": "after its own seconds"}
+"""Where a method is compared with what others could show by then."""
 
 
 def markdown(header: Iterable[str], body: Iterable[Iterable[str]]) -> str:
@@ -185,8 +190,8 @@ def returns(file: str, suite_name: str) -> str:
         file: the results.csv of the suite, or those of several machines joined.
         suite_name: the suite.
     """
-    suite, analysis = _analysis(file, suite_name)
-    body = []
+    suite, standings = _complete(file, suite_name)
+    analysis, body = Analysis(suite, standings), []
     for method in analysis.methods:
         cells = []
         for task in analysis.shared:
@@ -213,19 +218,23 @@ def leaderboard(suite_name: str, *methods: str) -> str:
         suite_name: the suite.
         methods: which of its methods, all by default; the last one is what the others are compared with.
     """
-    _, analysis = _analysis("comparisons.csv", suite_name, methods)
+    suite, standings = _complete("comparisons.csv", suite_name, methods)
+    analysis = Analysis(suite, standings)
     clean = {row["task"]: float(row["clean"]) for row in read_rows(HERE / "clean.csv")}
     found = {(row.task, row.method): row for row in analysis.rows()}
     names, best = analysis.methods, analysis.methods[-1]
     groups = [[found[task, method] for task in analysis.shared] for method in names]
-    ahead = {name: analysis.improvement(best, name) for name in names if name != best}
+    others = names[:-1]
+    ahead = {name: analysis.improvement(best, name) for name in others}
+    leads = {axis: [_points_ahead(_lead(standings, best, name, axis)) for name in others] for axis in AXES}
     motion = [(words, [analysis.motion(method, measure) for method in names]) for measure, words in MOTION.items()]
     tasks = [(task, [found[task, method].estimate for method in names]) for task in analysis.shared]
     body = [
         *((task, _rate([clean.get(task)]), *map(_percent, estimates)) for task, estimates in tasks),
         ("**mean**", _rate([clean.get(task) for task, _ in tasks]), *(_percent(analysis.average(m)) for m in names)),
         ("**interquartile mean**", "", *(_percent(analysis.overall(method)) for method in names)),
-        (f"{best} is ahead in", "", *(_percent(ahead[name]) if name in ahead else "" for name in names)),
+        (f"{best} is ahead in", "", *(_percent(ahead[name]) for name in others), ""),
+        *((f"{best} is ahead by, {words}", "", *leads[axis], "") for axis, words in AXES.items()),
         *((words, "", *(f"{one.value:.2g}" if one else "" for one in estimates)) for words, estimates in motion),
         ("env steps", "", *(f"{np.mean([row.env_steps for row in rows]) / 1000:.0f} k" for rows in groups)),
         ("seconds", "", *(f"{np.mean([row.seconds for row in rows]):.0f}" for rows in groups)),
@@ -274,8 +283,8 @@ def calibration() -> str:
     return markdown(header, body)
 
 
-def _analysis(file: str, suite_name: str, methods: tuple[str, ...] = ()) -> tuple[Suite, Analysis]:
-    """A suite, and the statistics of those of its tasks and seeds that every method (by default all) has in a table.
+def _complete(file: str, suite_name: str, methods: tuple[str, ...] = ()) -> tuple[Suite, Standings]:
+    """A suite, and those of its runs in a table whose task and seed every method (by default all) has there.
 
     A table may hold more, as `comparisons.csv` does: what several suites have in common was run once.
     """
@@ -288,8 +297,33 @@ def _analysis(file: str, suite_name: str, methods: tuple[str, ...] = ()) -> tupl
     for (task, method, seed), group in by(rows, "task", "method", "seed").items():
         if (task, seed) in complete:
             member = Member(task, method, int(seed), suite.methods[method].kind, {})
-            standings[str(member)] = Standing(member, "done", points=tuple(map(_point, group)))
-    return suite, Analysis(suite, standings)
+            origin = Origin(group[0].get("source", ""), group[0].get("cpu", ""))
+            standings[str(member)] = Standing(member, "done", points=tuple(map(_point, group)), origin=origin)
+    return suite, standings
+
+
+def _lead(standings: Standings, method: str, other: str, axis: Axis) -> Estimate:
+    """How far a method's final success is above what another could show when that one had spent as much.
+
+    Until it is finished, a method can show the best of its validations and, before the first one, the prior. The mean
+    is over tasks, of pairs of runs with the same task and seed; the interval is Student's over pairs, within tasks.
+    """
+    pairs: dict[str, list[float]] = {}
+    for standing in standings.values():
+        task, seed = standing.member.task, standing.member.seed
+        if standing.member.method == method:
+            rival, prior = (standings[str(replace(standing.member, method=name))] for name in (other, "prior"))
+            spent = getattr(standing.final, axis)
+            timed_alike = standing.origin and rival.origin and standing.origin.cpu == rival.origin.cpu
+            assert axis == "env_steps" or timed_alike, f"{task}, seed {seed}: {method}, {other} on two machines"
+            by_then = [point for point in rival.points if getattr(point, axis) <= spent]
+            shown = [point.value for point in by_then if point.point == "final"]
+            shown = shown or [prior.final.value, *(point.value for point in by_then if point.point == "validation")]
+            pairs.setdefault(task, []).append(standing.final.value - max(shown))
+    leads = [np.array(task) for task in pairs.values()]
+    low, high = mean_of_tasks_interval(leads, [None] * len(leads))
+    middle = float(np.mean([task.mean() for task in leads]))
+    return Estimate(middle, low, high) if np.isfinite(low) else Estimate(middle)
 
 
 def _rate(rates: list[float | None]) -> str:
@@ -302,6 +336,11 @@ def _percent(estimate: Estimate) -> str:
     if estimate.low is None or estimate.high is None:
         return f"{estimate.value:.1%}"
     return f"{estimate.value:.1%} ({100 * estimate.low:.1f}–{100 * estimate.high:.1f})"
+
+
+def _points_ahead(estimate: Estimate) -> str:
+    ends = f" ({100 * estimate.low:+.1f} to {100 * estimate.high:+.1f})" if estimate.low is not None else ""
+    return f"{100 * estimate.value:+.1f}{ends}"
 
 
 def _point(row: dict[str, str]) -> Point:
@@ -330,4 +369,4 @@ if __name__ == "__main__":
     print("", offline("error_newest", 32), "", offline("error_newest_5_steps", 32), sep="\n")
     print("", offline("error_newest", 32, "deterministic"), sep="\n")
     print("", returns("weightings_fast.csv", "weightings-fast"), "", sources(), sep="\n")
-    print("", leaderboard("assembly", "prior", "constant-noise", "steer"), sep="\n")
+    print("", tuning(), "", leaderboard("assembly", "prior", "constant-noise", "steer"), sep="\n")

@@ -63,6 +63,11 @@ def test_the_leaderboard_shows_what_the_table_of_comparisons_holds(monkeypatch):
     )
 
 
+def test_the_page_of_baselines_shows_what_the_table_of_tuning_holds(monkeypatch):
+    tables = load(BENCHMARKS / "tables.py", monkeypatch)
+    assert tables.tuning() in (ROOT / "docs" / "baselines.md").read_text(encoding="utf-8")
+
+
 def test_the_page_of_weightings_shows_what_the_tables_hold(monkeypatch):
     tables = load(BENCHMARKS / "tables.py", monkeypatch)
     page = (ROOT / "docs" / "weightings.md").read_text(encoding="utf-8").splitlines()

@@ -27,7 +27,7 @@ from expertgen.runs.ranges import Positive, Share, check_ranges
 class ResidualConfig:
     """Residual RL on the prior's actions, step by step."""
 
-    scale: float = 0.1
+    scale: float = 0.8
     """Largest correction, in parts of the largest action."""
     progressive_share: Share = 0.35
     """Part of the budget until the residual acts at every step; before, at an ever larger share of them."""
