@@ -369,4 +369,4 @@ if __name__ == "__main__":
     print("", offline("error_newest", 32), "", offline("error_newest_5_steps", 32), sep="\n")
     print("", offline("error_newest", 32, "deterministic"), sep="\n")
     print("", returns("weightings_fast.csv", "weightings-fast"), "", sources(), sep="\n")
-    print("", tuning(), "", leaderboard("assembly", "prior", "constant-noise", "steer"), sep="\n")
+    print("", tuning(), "", leaderboard("assembly", "prior", "constant-noise", "residual", "steer"), sep="\n")
