@@ -18,7 +18,14 @@ def test_prepared_twice_is_prepared_once():
     machine.prepare_process()
     machine.prepare_process()
     assert torch.get_num_threads() == 1
-    assert torch.get_float32_matmul_precision() == "medium"
+    assert torch.get_float32_matmul_precision() == "high"
+
+
+def test_products_of_float32_keep_their_bits_on_this_processor():
+    machine.prepare_process()
+    generator = torch.Generator().manual_seed(0)
+    a, b = torch.randn(256, 128, generator=generator), torch.randn(128, 128, generator=generator)
+    torch.testing.assert_close(a @ b, (a.double() @ b.double()).float(), rtol=0, atol=1e-3)
 
 
 def test_the_allocator_is_left_alone_where_it_is_not_glibc(monkeypatch):

@@ -71,7 +71,7 @@ class DppoConfig:
     """ε of the last denoising step: how far a probability ratio may move from 1 before its gradient is cut."""
     first_clip: Positive = 0.1
     """ε of the first denoising step; in between it rises geometrically."""
-    largest_divergence: Positive = 0.03
+    largest_divergence: Positive = 0.1
     """Divergence from the policy that acted, over a batch, from which on a step of the prior is left out [nats]."""
     exploration_deviation: Positive = 0.1
     """Least deviation of a denoising step when it is sampled, in parts of the largest action."""

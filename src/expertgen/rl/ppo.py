@@ -58,7 +58,7 @@ class PpoConfig:
     """Decisions a gradient step."""
     clip: Positive = 0.2
     """ε: how far a probability ratio may move from 1 before its gradient is cut."""
-    largest_divergence: Positive = 0.03
+    largest_divergence: Positive = 0.1
     """Divergence from the policy that acted, over a batch, from which on a step of the actor is left out [nats]."""
     entropy: NotNegative = 0.0
     """Weight of the policy's entropy in its objective."""
