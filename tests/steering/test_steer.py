@@ -74,7 +74,7 @@ def test_a_weak_prior_becomes_an_expert(prior, tmp_path):
         ({"algorithm": "ppo"}, 0.1),
         ({"noise_rank": 2}, 0.2),
         ({"best_of": 4}, 0.2),
-        ({"noise_around_prior": True}, 0.2),
+        ({"noise_around_prior": True, "env_steps": 24_000}, 0.2),
     ],
 )
 def test_other_algorithms_and_noises_improve_the_prior_too(prior, tmp_path, changes, least):
