@@ -25,7 +25,6 @@ MAIN = ("peg-insert-side", "assembly", "stick-pull", "box-close")
 MOTION: dict[Motion, str] = {"jerk_ratio": "jerk, of the prior's", "saturation": "actions at their bound"}
 """What is said of how policies move."""
 
-
 AXES: dict[Axis, str] = {"env_steps": "after its own env steps", "seconds": "after its own seconds"}
 """Where a method is compared with what others could show by then."""
 
