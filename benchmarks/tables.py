@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 from rows import HERE, read_rows
+from scipy.stats import spearmanr
 
 from expertgen.demos.calibrated import shipped_calibrations
 from expertgen.dynamics.weighting.interface import Limits
@@ -27,6 +28,22 @@ MOTION: dict[Motion, str] = {"jerk_ratio": "jerk, of the prior's", "saturation":
 
 AXES: dict[Axis, str] = {"env_steps": "after its own env steps", "seconds": "after its own seconds"}
 """Where a method is compared with what others could show by then."""
+
+BEFORE_RL = {
+    "demos": "success of the demonstrations",
+    "prior": "success of the prior",
+    "coverage": "starts from which one of eight tries succeeds",
+    "best_constant": "success of the best constant noise",
+    "zero_noise": "success without noise",
+    "chunk_spread": "spread of the chunks over noise",
+}
+"""What benchmarks/steerability.py measures of a prior."""
+
+AFTER_RL = {"expert": "final success", "area": "area under the curve"}
+"""What it measures of what steering made of that prior."""
+
+LIMITS = (0.025, 0.975)
+"""Ends of a 95% interval."""
 
 
 def markdown(header: Iterable[str], body: Iterable[Iterable[str]]) -> str:
@@ -252,6 +269,32 @@ def tuning() -> str:
         seconds = [float(row["seconds"]) for run in runs for row in run if row["point"] == "final"]
         body.append((method, *(_rate([one]) for one in best), _rate(best), f"{np.mean(seconds):.0f}"))
     return markdown(("variant", *tasks, "mean", "seconds"), body)
+
+
+def steerability() -> str:
+    """What is measured of priors before RL, beside what steering makes of them: Spearman's rank correlations.
+
+    Intervals are of a bootstrap over priors.
+    """
+    rows = read_rows(HERE / "steerability.csv")
+    values = {name: np.array([float(row[name]) for row in rows]) for name in (*BEFORE_RL, *AFTER_RL)}
+    draws = np.random.default_rng(0).integers(len(rows), size=(2000, len(rows)))
+    body = []
+    for before, words in BEFORE_RL.items():
+        cells = []
+        for after in AFTER_RL:
+            middle = rank_correlation(values[before], values[after])
+            low, high = np.nanquantile([rank_correlation(values[before][d], values[after][d]) for d in draws], LIMITS)
+            cells.append(f"{middle:+.2f} ({low:+.2f} to {high:+.2f})")
+        body.append((words, *cells))
+    return markdown((f"of {len(rows)} priors", *AFTER_RL.values()), body)
+
+
+def rank_correlation(values: np.ndarray, others: np.ndarray) -> float:
+    """Spearman's; NaN where one of the two is constant."""
+    if np.ptp(values) == 0 or np.ptp(others) == 0:
+        return float("nan")
+    return float(spearmanr(values, others).statistic)
 
 
 def sources() -> str:
