@@ -15,6 +15,7 @@ from scipy.stats import spearmanr
 from expertgen.demos.calibrated import shipped_calibrations
 from expertgen.dynamics.weighting.interface import Limits
 from expertgen.evaluation.comparison import interquartile_mean, mean_of_tasks_interval, stratified_bootstrap
+from expertgen.evaluation.statistics import wilson_interval
 from expertgen.suite.analysis import Analysis, Axis, Estimate
 from expertgen.suite.plan import Member, Suite, find_suite, narrowed
 from expertgen.suite.runner import Standing, Standings
@@ -225,7 +226,7 @@ def returns(file: str, suite_name: str) -> str:
     return markdown(header, body)
 
 
-def leaderboard(suite_name: str, *methods: str) -> str:
+def leaderboard(suite_name: str, *methods: str, file: str = "comparisons.csv") -> str:
     """A suite of experts: success on each task, mean over seeds with its 95% interval, over tasks, and what it took.
 
     Before them stands what the scripted expert achieves where nothing is wrong with it: what steering does not know.
@@ -233,8 +234,9 @@ def leaderboard(suite_name: str, *methods: str) -> str:
     Args:
         suite_name: the suite.
         methods: which of its methods, all by default; the last one is what the others are compared with.
+        file: the table.
     """
-    suite, standings = _complete("comparisons.csv", suite_name, methods)
+    suite, standings = _complete(file, suite_name, methods)
     analysis = Analysis(suite, standings)
     clean = {row["task"]: float(row["clean"]) for row in read_rows(HERE / "clean.csv")}
     found = {(row.task, row.method): row for row in analysis.rows()}
@@ -256,6 +258,27 @@ def leaderboard(suite_name: str, *methods: str) -> str:
         ("seconds", "", *(f"{np.mean([row.seconds for row in rows]):.0f}" for rows in groups)),
     ]
     return markdown(("task", "flawless demonstrator", *names), body)
+
+
+def minutes(file: str, method: str) -> float:
+    """How long all runs of a method in a table took, validations included [min of one core]."""
+    rows = read_rows(HERE / file)
+    return sum(float(r["seconds"]) for r in rows if (r["method"], r["point"]) == (method, "final")) / 60
+
+
+def reference(file: str, suite_name: str) -> str:
+    """Bands for a suite's `reference`, as YAML: 99.9% intervals of all runs of a method on a task, 5 points wider."""
+    suite, lines = find_suite(suite_name), ["reference:"]
+    finals = [row for row in read_rows(HERE / file) if row["point"] == "final" and row["task"] in suite.tasks]
+    for (method,), rows in by(finals, "method").items():
+        if method in suite.methods:
+            lines.append(f"  {method}:")
+            for (task,), runs in by(rows, "task").items():
+                played = [(round(float(run["value"]) * int(run["episodes"])), int(run["episodes"])) for run in runs]
+                ends = np.array([wilson_interval(*one, confidence=0.999) for one in played])
+                low, high = max(0.0, ends[:, 0].min() - 0.05), min(1.0, ends[:, 1].max() + 0.05)
+                lines.append(f"    {task}: [{low:.2f}, {high:.2f}]")
+    return "\n".join(lines)
 
 
 def tuning() -> str:
@@ -411,4 +434,5 @@ if __name__ == "__main__":
     print("", offline("error_newest", 32), "", offline("error_newest_5_steps", 32), sep="\n")
     print("", offline("error_newest", 32, "deterministic"), sep="\n")
     print("", returns("weightings_fast.csv", "weightings-fast"), "", sources(), sep="\n")
+    print("", steerability(), "", leaderboard("mt50", file="mt50.csv"), "", reference("mt50.csv", "mt50"), sep="\n")
     print("", tuning(), "", leaderboard("assembly", "prior", "constant-noise", "residual", "steer"), sep="\n")

@@ -63,6 +63,23 @@ def test_the_leaderboard_shows_what_the_table_of_comparisons_holds(monkeypatch):
     )
 
 
+def test_the_leaderboard_shows_all_of_metaworld(monkeypatch):
+    tables = load(BENCHMARKS / "tables.py", monkeypatch)
+    page = (ROOT / "docs" / "leaderboard.md").read_text(encoding="utf-8")
+    assert tables.leaderboard("mt50", file="mt50.csv") in page, (
+        "python benchmarks/tables.py prints what docs/leaderboard.md should show"
+    )
+    assert f"{tables.minutes('mt50.csv', 'steer'):.0f} minutes of steering" in page
+
+
+def test_runs_of_all_of_metaworld_are_checked_against_what_was_measured(monkeypatch):
+    tables = load(BENCHMARKS / "tables.py", monkeypatch)
+    suite = (ROOT / "src" / "expertgen" / "suite" / "suites" / "mt50.yaml").read_text(encoding="utf-8")
+    assert suite.endswith(tables.reference("mt50.csv", "mt50") + "\n"), (
+        "tables.reference() says what the suite should have"
+    )
+
+
 def test_the_page_of_baselines_shows_what_the_table_of_tuning_holds(monkeypatch):
     tables = load(BENCHMARKS / "tables.py", monkeypatch)
     assert tables.tuning() in (ROOT / "docs" / "baselines.md").read_text(encoding="utf-8")
