@@ -72,7 +72,7 @@ def row(standing: Standing, run: Path) -> dict[str, object]:
         "demos": stages["demos"].success,
         "prior": measured["success_normal"],
         "zero_noise": measured["success_zero"],
-        "best_constant": measured["success_best_constant"],
+        "best_constant": measured.get("success_best_constant"),  # unless the suite leaves it out
         "chunk_spread": measured["chunk_spread"],
         "coverage": coverage(member.task, DiffusionPrior.load(run / "prior" / "prior.safetensors")),
         "expert": stages["expert"].success,
