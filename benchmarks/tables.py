@@ -300,24 +300,22 @@ def steerability() -> str:
     Intervals are of a bootstrap over priors.
     """
     rows = read_rows(HERE / "steerability.csv")
-    values = {name: np.array([float(row[name]) for row in rows]) for name in (*BEFORE_RL, *AFTER_RL)}
-    draws = np.random.default_rng(0).integers(len(rows), size=(2000, len(rows)))
     body = []
     for before, words in BEFORE_RL.items():
+        known = [row for row in rows if row[before]]
+        draws = np.random.default_rng(0).integers(len(known), size=(2000, len(known)))
         cells = []
         for after in AFTER_RL:
-            middle = rank_correlation(values[before], values[after])
-            low, high = np.nanquantile([rank_correlation(values[before][d], values[after][d]) for d in draws], LIMITS)
-            cells.append(f"{middle:+.2f} ({low:+.2f} to {high:+.2f})")
-        body.append((words, *cells))
-    return markdown((f"of {len(rows)} priors", *AFTER_RL.values()), body)
+            pair = np.array([(float(row[before]), float(row[after])) for row in known])
+            low, high = np.nanquantile([rank_correlation(pair[draw]) for draw in draws], LIMITS)
+            cells.append(f"{rank_correlation(pair):+.2f} ({low:+.2f} to {high:+.2f})")
+        body.append((words, str(len(known)), *cells))
+    return markdown(("measured before RL", "priors", *AFTER_RL.values()), body)
 
 
-def rank_correlation(values: np.ndarray, others: np.ndarray) -> float:
-    """Spearman's; NaN where one of the two is constant."""
-    if np.ptp(values) == 0 or np.ptp(others) == 0:
-        return float("nan")
-    return float(spearmanr(values, others).statistic)
+def rank_correlation(pairs: np.ndarray) -> float:
+    """Spearman's, of two columns; NaN where one of them is constant."""
+    return float("nan") if (np.ptp(pairs, axis=0) == 0).any() else float(spearmanr(pairs).statistic)
 
 
 def sources() -> str:
