@@ -43,9 +43,6 @@ BEFORE_RL = {
 AFTER_RL = {"expert": "final success", "area": "area under the curve"}
 """What it measures of what steering made of that prior."""
 
-LIMITS = (0.025, 0.975)
-"""Ends of a 95% interval."""
-
 
 def markdown(header: Iterable[str], body: Iterable[Iterable[str]]) -> str:
     """A Markdown table."""
@@ -307,7 +304,7 @@ def steerability() -> str:
         cells = []
         for after in AFTER_RL:
             pair = np.array([(float(row[before]), float(row[after])) for row in known])
-            low, high = np.nanquantile([rank_correlation(pair[draw]) for draw in draws], LIMITS)
+            low, high = np.nanquantile([rank_correlation(pair[draw]) for draw in draws], (0.025, 0.975))
             cells.append(f"{rank_correlation(pair):+.2f} ({low:+.2f} to {high:+.2f})")
         body.append((words, str(len(known)), *cells))
     return markdown(("measured before RL", "priors", *AFTER_RL.values()), body)
