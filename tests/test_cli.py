@@ -63,8 +63,8 @@ REFUSED = {
     "no demonstrator": (["run", "adroit-door"], "'adroit-door' has no scripted demonstrator; give one with --program"),
     "long chunk": (["run", "assembly", "--prior.chunk-length", "300"], "prior.chunk_length (300) exceeds the horizon"),
     "noise rank": (
-        ["run", "assembly", "--steer.noise-rank", "9"],
-        "steer.noise_rank (9) exceeds the chunk's length (8)",
+        ["run", "assembly", "--steer.noise-rank", "5"],
+        "steer.noise_rank (5) exceeds the chunk's length (4)",
     ),
     "residual of nothing": (
         ["steer", "assembly", "--method", "residual", "--residual.scale", "0"],
@@ -81,7 +81,7 @@ REFUSED = {
     ),
     "late update": (
         ["steer", "assembly", "--method", "dppo", "--dppo.rounds", "500"],
-        "dppo.rounds puts the first update at env step 768000, behind steer.env_steps (280000)",
+        "dppo.rounds puts the first update at env step 384000, behind steer.env_steps (280000)",
     ),
     "too few updates": (
         ["steer", "assembly", "--method", "residual", "--steer.num-envs", "4"],
@@ -164,7 +164,7 @@ def small_expert():
     from expertgen.rl.sac import SacConfig
 
     prior, config = DiffusionPrior("assembly", PriorConfig(width=8), 39, 4), SacConfig(width=16, depth=2)
-    return Expert(prior, TanhGaussianActor(39, 32, 16, 2), config, NoiseSpace(), "mean", 0.9)
+    return Expert(prior, TanhGaussianActor(39, 16, 16, 2), config, NoiseSpace(), "mean", 0.9)
 
 
 def test_files_of_another_task_or_kind_are_refused_before_anything_is_written(tmp_path, capsys):
@@ -401,7 +401,7 @@ def test_a_reader_that_has_seen_enough_gets_no_traceback():
 def test_a_hand_has_another_prior_and_noise_of_fewer_numbers_than_an_arm():
     hand, arm = (default_settings(task) for task in ("adroit-door", "peg-insert-side"))
     assert (hand.prior.chunk_length, hand.steer.noise_rank) == (4, 1)
-    assert (arm.prior.chunk_length, arm.steer.noise_rank) == (8, 0)
+    assert (arm.prior.chunk_length, arm.steer.noise_rank) == (4, 0)
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ SMALL = {
     "episodes=128": "episodes=2",
     "num_envs=64": "num_envs=2",
     "(task, 64)": "(task, 2)",
-    "PriorConfig(chunk_length=4)": "PriorConfig(chunk_length=4, iterations=2, batch_size=8, width=8)",
+    "PriorConfig(width=256)": "PriorConfig(iterations=2, batch_size=8, width=8)",
     "LoopConfig()": "LoopConfig(num_envs=8, env_steps=400, segment_env_steps=400, warmup_env_steps=100)",
     "DistillConfig()": "DistillConfig(iterations=1, final_iterations=1, decisions=4, num_envs=2, updates=2, "
     "batch_size=4, width=16, points=32, train_points=16)",
@@ -48,7 +48,7 @@ def workplace(tmp_path, monkeypatch):
     priors = {name: DiffusionPrior(name, PriorConfig(width=8), 39, 4) for name in ("peg-insert-side", "assembly")}
     priors["peg-insert-side"].save(tmp_path / "runs/peg-insert-side-0/prior/prior.safetensors")
     expert = Expert(
-        priors["assembly"], TanhGaussianActor(39, 32, 8, 2), SacConfig(width=8, depth=2), NoiseSpace(), "mean", 0.9
+        priors["assembly"], TanhGaussianActor(39, 16, 8, 2), SacConfig(width=8, depth=2), NoiseSpace(), "mean", 0.9
     )
     expert.save(tmp_path / "runs/assembly-0/expert/expert.safetensors")
     write_json(tmp_path / "runs/peg-insert-side-0/run.json", {"task": "peg-insert-side"})
@@ -77,7 +77,7 @@ def test_the_file_of_settings_is_read(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "my.yaml").write_text(block("getting_started", "yaml"))
     config = resolve(["assembly", "--config", "my.yaml"], "run")[1]
-    assert (config.prior.chunk_length, config.steer.noise_bound, config.steer.sac.width) == (4, 1.0, 256)
+    assert (config.prior.chunk_length, config.steer.noise_bound, config.steer.sac.width) == (8, 1.0, 256)
 
 
 def test_the_file_of_a_suite_is_read(tmp_path):

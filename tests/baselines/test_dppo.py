@@ -27,7 +27,7 @@ def rollout_of(agent, reward_of, rounds=4, envs=64):
     action = torch.stack([agent.explore(rows) for rows in observation])
     reward = reward_of(action[..., -4:])
     ends = torch.ones(rounds, envs, dtype=torch.bool)
-    return Rollout(observation, action, reward, observation, ends, ~ends)
+    return Rollout(observation, action, reward, observation, ends, ~ends, 0.97)
 
 
 def right(chunk):

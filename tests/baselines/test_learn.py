@@ -25,12 +25,13 @@ from expertgen.runs.progress import drain
 from tests.steering.toy import STEER, TASK, TINY, train_toy_prior
 from tests.toys import PointEnv, point_demos
 
-SAC = SacConfig(width=32, depth=2, learning_rate=2e-3, average_rate=0.01)
+SAC = SacConfig(width=32, depth=2, learning_rate=2e-3, average_rate=0.01, discount=0.992)
 RESIDUAL = ResidualConfig(scale=0.5, progressive_share=0.25, sac=replace(SAC, discount=0.99))
-DIRECT = DirectConfig(chunk_length=2, sac=replace(SAC, critics=3, discount=0.98))
+DIRECT = DirectConfig(chunk_length=2, sac=replace(SAC, critics=3, discount=0.99))
 IBRL = IbrlConfig(sac=replace(SAC, critics=3))
-SELF_IMITATION = SelfImitationConfig(demo_share=0.0, discount=0.7, learning_rate=1e-3, average_rate=0.01)
+SELF_IMITATION = SelfImitationConfig(demo_share=0.0, discount=0.915, learning_rate=1e-3, average_rate=0.01)
 DPPO = DppoConfig(
+    discount=0.992,
     width=32,
     depth=2,
     learning_rate=1e-3,

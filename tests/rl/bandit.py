@@ -27,7 +27,7 @@ def learn_bandit(agent, rounds):
         success = succeeds(observation, action.clamp(-1, 1))
         replay.add(observation, action.clone(), success.float(), observation, ~none, none, success)
         if on_policy and replay.rounds % agent.config.rounds == 0:
-            agent.update(replay.newest(agent.config.rounds))
+            agent.update(replay.newest(agent.config.rounds, 0.97))
         elif not on_policy and learning:
             agent.update(replay.sample(128, 1, 0.97, generator, 0.3))
     test = context(512)

@@ -25,9 +25,8 @@ def random_rollout(agent, seed=0, envs=6):
     action = torch.stack([agent.explore(row) for row in observation])
     terminated = torch.rand(shape, generator=generator) < 0.2
     truncated = ~terminated & (torch.rand(shape, generator=generator) < 0.2)
-    return Rollout(
-        observation, action, terminated.float(), torch.rand(*shape, 3, generator=generator), terminated, truncated
-    )
+    following = torch.rand(*shape, 3, generator=generator)
+    return Rollout(observation, action, terminated.float(), following, terminated, truncated, 0.97)
 
 
 def test_advantages_are_discounted_sums_of_errors_within_an_episode():
@@ -66,7 +65,7 @@ def test_what_succeeded_becomes_likelier_and_what_failed_less():
     yes = torch.ones(4, 2, dtype=torch.bool)
     reward = torch.tensor([1.0, 0.0]).expand(4, 2).clone()
     before = agent.actor.log_density(observation[0], action[0]).detach()
-    agent.update(Rollout(observation, action, reward, observation, yes, ~yes))
+    agent.update(Rollout(observation, action, reward, observation, yes, ~yes, 0.97))
     after = agent.actor.log_density(observation[0], action[0]).detach()
     assert float(after[0]) > float(before[0])
     assert float(after[1]) < float(before[1])

@@ -220,8 +220,9 @@ def test_the_newest_rounds_come_in_their_order():
     replay = Replay(4, 2, 1, 1)
     for time in range(6):
         add(replay, time, terminated=time == 4)
-    newest = replay.newest(3)
+    newest = replay.newest(3, 0.9)
     assert newest.observation[:, 0, 0].tolist() == [3, 4, 5]
     assert newest.observation[:, 1, 0].tolist() == [1003, 1004, 1005]
     assert newest.next_observation[:, 0, 0].tolist() == [3.5, 4.5, 5.5]
     assert newest.terminated[:, 0].tolist() == [False, True, False]
+    assert newest.discount == 0.9

@@ -338,7 +338,7 @@ def test_successes_get_their_share_once_there_are_enough(prior, tmp_path, monkey
     drain(steer(TASK, prior, config, 0, tmp_path))
     assert {share for held, share, *_ in seen if held < 20} == {0.0}
     assert {share for held, share, *_ in seen if held >= 20} == {0.25}
-    assert {tuple(rest) for _, _, *rest in seen} == {(16, config.agent.n_step, config.agent.discount)}
+    assert {tuple(rest) for _, _, *rest in seen} == {(16, config.agent.n_step, config.agent.discount**4)}
 
 
 @pytest.mark.parametrize("name", ["critic_loss", "actor_loss"])

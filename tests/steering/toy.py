@@ -24,10 +24,10 @@ STEER = SteerConfig(
     success_minimum=50,
     validate_from=0.0,
     validation_episodes=64,
-    sac=SacConfig(width=32, depth=2, learning_rate=2e-3, average_rate=0.01),
-    fast_td3=FastTd3Config(width=32, depth=2, learning_rate=2e-3, average_rate=0.02),
-    aliasing=AliasingConfig(SacConfig(width=32, depth=2, learning_rate=2e-3, average_rate=0.01)),
-    ppo=PpoConfig(width=32, depth=2, learning_rate=2e-3, batch_size=64, rounds=8, critic_updates=0),
+    sac=SacConfig(width=32, depth=2, learning_rate=2e-3, average_rate=0.01, discount=0.992),
+    fast_td3=FastTd3Config(width=32, depth=2, learning_rate=2e-3, average_rate=0.02, discount=0.992),
+    aliasing=AliasingConfig(SacConfig(width=32, depth=2, learning_rate=2e-3, average_rate=0.01, discount=0.992)),
+    ppo=PpoConfig(width=32, depth=2, learning_rate=2e-3, batch_size=64, rounds=8, critic_updates=0, discount=0.992),
 )
 """Learns in seconds."""
 

@@ -40,10 +40,10 @@ class DirectConfig:
     """1 at success, or the simulator's own reward, where the task has one; `docs/baselines.md` has its scale."""
     algorithm: Literal["sac", "fast-td3"] = "sac"
     """Who chooses the actions."""
-    sac: SacConfig = field(default_factory=lambda: SacConfig(critics=5, discount=0.985, target_entropy=-0.5))
-    """Soft actor-critic; its discount is per decision."""
-    fast_td3: FastTd3Config = field(default_factory=lambda: FastTd3Config(discount=0.985))
-    """FastTD3; its discount is per decision."""
+    sac: SacConfig = field(default_factory=lambda: SacConfig(critics=5, target_entropy=-0.5))
+    """Soft actor-critic."""
+    fast_td3: FastTd3Config = field(default_factory=FastTd3Config)
+    """FastTD3."""
 
     def __post_init__(self) -> None:
         check_ranges(self, "direct")
@@ -65,7 +65,7 @@ class DirectConfig:
         """
         if self.reward == "sparse":
             return success_reward
-        largest, discount = task.largest_reward, self.agent.discount
+        largest, discount = task.largest_reward, self.agent.discount**self.chunk_length
         if largest is None:
             raise UsageError(f"direct.reward dense: task {task.id!r} has no dense reward; set direct.reward to sparse")
         return lambda outcome: dense_reward(outcome, largest, discount)

@@ -53,8 +53,8 @@ class DppoConfig:
     """Adam's learning rate for the prior's network."""
     critic_learning_rate: Positive = 1e-3
     """Adam's learning rate for the value function."""
-    discount: Rate = 0.97
-    """Discount per decision."""
+    discount: Rate = 0.996
+    """Discount per control step."""
     denoising_discount: Rate = 0.9
     """Discount of the advantage for each denoising step that is still to come."""
     trace: Part = 0.95
@@ -191,7 +191,7 @@ class DppoAgent:
             rollout.action.flatten(0, 1).unflatten(1, self.path_shape),
         )
         with torch.no_grad():
-            advantage, target, health = learning_targets(rollout, self.critic, config.discount, config.trace)
+            advantage, target, health = learning_targets(rollout, self.critic, config.trace)
             steps = torch.arange(self.steps, device=path.device)[:, None].expand(-1, len(path))
             old = torch.stack([self.log_likelihood(step, observation, path) for step in steps], dim=1)
         taken, learns = Means(), bool(self.updates >= config.critic_updates and rollout.reward.any())

@@ -39,7 +39,7 @@ class IbrlConfig:
     updates_per_decision: Positive = 0.5
     """Gradient steps for every decision of every environment."""
     sac: SacConfig = field(default_factory=lambda: SacConfig(critics=5, target_entropy=-0.5))
-    """The agent; its discount is per decision."""
+    """The agent."""
 
     def __post_init__(self) -> None:
         check_ranges(self, "ibrl")

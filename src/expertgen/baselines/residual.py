@@ -33,8 +33,8 @@ class ResidualConfig:
     """Part of the budget until the residual acts at every step; before, at an ever larger share of them."""
     updates_per_step: Positive = 0.125
     """Gradient steps for every control step of every environment."""
-    sac: SacConfig = field(default_factory=lambda: SacConfig(discount=0.996, n_step=8))
-    """The agent; its discount is per control step."""
+    sac: SacConfig = field(default_factory=lambda: SacConfig(n_step=8))
+    """The agent."""
 
     def __post_init__(self) -> None:
         check_ranges(self, "residual")

@@ -44,8 +44,8 @@ class SelfImitationConfig:
     """Transitions of successful episodes there must be before they get that share: before, hardly anything weighs."""
     updates_per_decision: Positive = 0.25
     """Gradient steps for every decision of every environment."""
-    discount: Rate = 0.9
-    """γ, per decision; 1 weighs all decisions of a successful episode alike."""
+    discount: Rate = 0.987
+    """γ, per control step; 1 weighs all decisions of a successful episode alike."""
     learning_rate: Positive = 3e-4
     """AdamW's learning rate."""
     weight_decay: NotNegative = 1e-6

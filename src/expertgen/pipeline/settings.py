@@ -181,8 +181,7 @@ def default_settings(task: str) -> RunConfig:
     """Settings of a run of a task before a preset, a file or flags change them.
 
     The scripted demonstrators have imperfections of each task's own. The prior of a hand or of two arms is larger than
-    that of an arm with a gripper, and plans half as far; its noise, otherwise of a hundred numbers, is the same at all
-    steps of a chunk.
+    that of an arm with a gripper; its noise, otherwise of a hundred numbers, is the same at all steps of a chunk.
 
     Args:
         task: its name.
@@ -191,5 +190,5 @@ def default_settings(task: str) -> RunConfig:
     config = RunConfig(task, demos=CollectConfig(imperfections=default_imperfections(spec)))
     if spec.action_size <= _FEW_JOINTS:
         return config
-    prior = replace(config.prior, chunk_length=4, width=256, iterations=8000)
+    prior = replace(config.prior, width=256, iterations=8000)
     return replace(config, prior=prior, steer=replace(config.steer, noise_rank=1))

@@ -55,7 +55,7 @@ class Prior(Protocol):
 class PriorConfig:
     """How the behavior prior is built and trained."""
 
-    chunk_length: Count = 8
+    chunk_length: Count = 4
     """H: control steps planned at once, all of them executed."""
     levels: Count = 20
     """Diffusion levels of training."""

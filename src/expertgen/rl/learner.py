@@ -84,7 +84,7 @@ class Learner:
 
     Attributes:
         agent: the algorithm.
-        discount: per decision.
+        discount: per control step.
         n_step: decisions that a return looks ahead, of an off-policy agent.
         rounds: decisions of every environment between two updates, of an on-policy agent; 0 means off-policy. It learns
             from the start, without a warm-up.

@@ -176,6 +176,7 @@ class _Run:
         # A decision runs at least one step; the shortest useful ring holds a whole run of full chunks.
         rounds = learner.rounds or 2 * config.env_steps // (config.num_envs * controller.chunk_length) + 2
         remembered = controller.chunk_length * task.action_size if learner.remembers_chunks else controller.action_size
+        self.discount = learner.discount**controller.chunk_length  # γ of a decision
         self.replay = Replay(rounds, config.num_envs, controller.observation_size, remembered, device)
         self.segments = self.env_steps = self.updates = self.rows = 0
         self.validations = self.validation_env_steps = 0
@@ -321,11 +322,11 @@ class _Run:
         learner, config, replay = self.learner, self.config, self.replay
         if learner.rounds:
             if replay.rounds and replay.rounds % learner.rounds == 0:
-                yield replay.newest(learner.rounds)
+                yield replay.newest(learner.rounds, self.discount)
         elif self.env_steps >= config.warmup_env_steps:
             share = config.success_share if len(replay.successes()) >= config.success_minimum else 0.0
             from_demos = round(config.demo_share * config.batch_size)
-            look_ahead = (learner.n_step, learner.discount, draw)
+            look_ahead = (learner.n_step, self.discount, draw)
             for _ in range(config.updates_per_round):
                 batch = replay.sample(config.batch_size - from_demos, *look_ahead, share)
                 yield batch.beside(learner.demos.sample(from_demos, *look_ahead)) if learner.demos else batch

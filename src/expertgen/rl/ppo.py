@@ -44,8 +44,8 @@ class PpoConfig:
     """Adam's learning rate for the actor."""
     critic_learning_rate: Positive = 1e-3
     """Adam's learning rate for the value function."""
-    discount: Rate = 0.97
-    """Discount per decision."""
+    discount: Rate = 0.996
+    """Discount per control step; a decision's is that, to the power of the length of its chunk."""
     trace: Part = 0.95
     """λ of generalised advantage estimation."""
     rounds: Count = 16
@@ -110,14 +110,13 @@ def advantages(
 
 
 def learning_targets(
-    rollout: Rollout, critic: ValueFunction, discount: float, trace: float
+    rollout: Rollout, critic: ValueFunction, trace: float
 ) -> tuple[Float[Tensor, " decisions"], Float[Tensor, " decisions"], dict[str, Tensor]]:
     """Advantages and λ-returns of all decisions of a rollout, in a row, and how the value function judges them.
 
     Args:
         rollout: of the present policy.
         critic: a classifier of success.
-        discount: γ.
         trace: λ.
 
     Returns:
@@ -126,7 +125,7 @@ def learning_targets(
     """
     value, next_value = critic(rollout.observation).sigmoid(), critic(rollout.next_observation).sigmoid()
     ends = (rollout.terminated, rollout.truncated)
-    advantage = advantages(rollout.reward, value, next_value, *ends, discount, trace)
+    advantage = advantages(rollout.reward, value, next_value, *ends, rollout.discount, trace)
     target = (advantage + value).clamp(0, 1)
     health = {"q": value.mean(), "td_error": (value - target).abs().mean()}
     return advantage.flatten(), target.flatten(), health
@@ -179,7 +178,7 @@ class PpoAgent:
         config = self.config
         self.optimizers["actor_optimizer"].param_groups[0]["lr"] = rate * config.learning_rate
         with torch.no_grad():
-            advantage, target, health = learning_targets(rollout, self.critic, config.discount, config.trace)
+            advantage, target, health = learning_targets(rollout, self.critic, config.trace)
             observation, action = rollout.observation.flatten(0, 1), rollout.action.flatten(0, 1)
             columns = (observation, action, self.actor.log_density(observation, action), advantage)
         steps, learns = Means(), bool(self.updates >= config.critic_updates and rollout.reward.any())

@@ -44,6 +44,7 @@ class Rollout:
         next_observation: `[T, N, D]`, the true one, also where an episode ended.
         terminated: `[T, N]`, nothing follows.
         truncated: `[T, N]`, cut by a time limit.
+        discount: γ of a round.
     """
 
     observation: Float[Tensor, "rounds envs observation"]
@@ -52,6 +53,7 @@ class Rollout:
     next_observation: Float[Tensor, "rounds envs observation"]
     terminated: Bool[Tensor, "rounds envs"]
     truncated: Bool[Tensor, "rounds envs"]
+    discount: float
 
 
 class Replay:
@@ -178,10 +180,11 @@ class Replay:
             discount=gamma ** (last + 1) * alive,
         )
 
-    def newest(self, rounds: int) -> Rollout:
-        """The last rounds, oldest first; `rounds` must not exceed what is held."""
+    def newest(self, rounds: int, gamma: float) -> Rollout:
+        """The last rounds, oldest first, at a discount per round; `rounds` must not exceed what is held."""
         rows = torch.arange(self.rounds - rounds, self.rounds) % self.capacity
-        return Rollout(**{name: self._data[name][rows] for name in Rollout.__dataclass_fields__})
+        held = {name: self._data[name][rows] for name in self._data if name in Rollout.__dataclass_fields__}
+        return Rollout(**held, discount=gamma)
 
     def state(self) -> dict[str, Tensor]:
         """Everything held, as named tensors (for a checkpoint)."""

@@ -46,8 +46,8 @@ class SacConfig:
     """Critics that are drawn for each target, which takes their minimum; all, where there are no more."""
     learning_rate: Positive = 1e-3
     """Adam's learning rate, for actor, critics and temperature."""
-    discount: Rate = 0.97
-    """Discount per decision."""
+    discount: Rate = 0.996
+    """Discount per control step; a decision's is that, to the power of the length of its chunk."""
     n_step: Count = 3
     """Decisions that a return looks ahead before it bootstraps."""
     target_rate: Rate = 0.005

@@ -3,7 +3,7 @@
 @dataclass(frozen=True)
 class SacConfig:
     width: Count = 128
-    discount: Rate = 0.97
+    discount: Rate = 0.996
 
     def __post_init__(self) -> None:
         check_ranges(self, "sac")
