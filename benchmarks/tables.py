@@ -263,12 +263,18 @@ def minutes(file: str, method: str) -> float:
     return sum(float(r["seconds"]) for r in rows if (r["method"], r["point"]) == (method, "final")) / 60
 
 
-def reference(file: str, suite_name: str) -> str:
-    """Bands for a suite's `reference`, as YAML: 99.9% intervals of all runs of a method on a task, 5 points wider."""
+def reference(file: str, suite_name: str, *methods: str) -> str:
+    """Bands for a suite's `reference`, as YAML: 99.9% intervals of all runs of a method on a task, 5 points wider.
+
+    Args:
+        file: the table.
+        suite_name: the suite.
+        methods: which of its methods.
+    """
     suite, lines = find_suite(suite_name), ["reference:"]
     finals = [row for row in read_rows(HERE / file) if row["point"] == "final" and row["task"] in suite.tasks]
     for (method,), rows in by(finals, "method").items():
-        if method in suite.methods:
+        if method in methods:
             lines.append(f"  {method}:")
             for (task,), runs in by(rows, "task").items():
                 played = [(round(float(run["value"]) * int(run["episodes"])), int(run["episodes"])) for run in runs]
@@ -313,6 +319,28 @@ def steerability() -> str:
 def rank_correlation(pairs: np.ndarray) -> float:
     """Spearman's, of two columns; NaN where one of them is constant."""
     return float("nan") if (np.ptp(pairs, axis=0) == 0).any() else float(spearmanr(pairs).statistic)
+
+
+def chunks() -> str:
+    """What steering reaches with chunks of 8 and of 4 control steps."""
+    groups = by(read_rows(HERE / "chunks.csv"), "task", "method")
+    body = []
+    for task in dict.fromkeys(task for task, _ in groups):
+        cells = []
+        for method in ("chunk-8", "chunk-4"):
+            final = [row for row in groups.get((task, method), []) if row["point"] == "final"]
+            cells += [_rate([float(row["value"])]) for row in final] or [""]
+            cells += [f"{float(row['env_steps']) / 1000:.0f} k, {float(row['seconds']):.0f} s" for row in final] or [""]
+        body.append((task, *cells))
+    return markdown(("task", "chunks of 8", "env steps, seconds", "chunks of 4", "env steps, seconds"), body)
+
+
+def chunk_priors() -> str:
+    """How often priors with chunks of 8 and of 4 control steps succeed, of the same demonstrations."""
+    rows = read_rows(HERE / "chunk_priors.csv")
+    pair = np.array([(float(row["chunk_8"]), float(row["chunk_4"])) for row in rows])
+    ahead, (eight, four) = int((pair[:, 1] > pair[:, 0]).sum()), pair.mean(axis=0)
+    return f"{four:.1%} instead of {eight:.1%} on average, more in {ahead} of {len(rows)} cases"
 
 
 def sources() -> str:
@@ -429,5 +457,6 @@ if __name__ == "__main__":
     print("", offline("error_newest", 32), "", offline("error_newest_5_steps", 32), sep="\n")
     print("", offline("error_newest", 32, "deterministic"), sep="\n")
     print("", returns("weightings_fast.csv", "weightings-fast"), "", sources(), sep="\n")
-    print("", steerability(), "", leaderboard("mt50", file="mt50.csv"), "", reference("mt50.csv", "mt50"), sep="\n")
+    print("", steerability(), "", chunks(), chunk_priors(), sep="\n")
+    print("", leaderboard("mt50", file="mt50.csv"), "", reference("mt50.csv", "mt50", "steer"), sep="\n")
     print("", tuning(), "", leaderboard("assembly", "prior", "constant-noise", "residual", "steer"), sep="\n")

@@ -75,7 +75,7 @@ def test_the_leaderboard_shows_all_of_metaworld(monkeypatch):
 def test_runs_of_all_of_metaworld_are_checked_against_what_was_measured(monkeypatch):
     tables = load(BENCHMARKS / "tables.py", monkeypatch)
     suite = (ROOT / "src" / "expertgen" / "suite" / "suites" / "mt50.yaml").read_text(encoding="utf-8")
-    assert suite.endswith(tables.reference("mt50.csv", "mt50") + "\n"), (
+    assert suite.endswith(tables.reference("mt50.csv", "mt50", "steer") + "\n"), (
         "tables.reference() says what the suite should have"
     )
 
@@ -83,6 +83,13 @@ def test_runs_of_all_of_metaworld_are_checked_against_what_was_measured(monkeypa
 def test_the_page_of_priors_shows_what_predicts_steering(monkeypatch):
     tables = load(BENCHMARKS / "tables.py", monkeypatch)
     assert tables.steerability() in (ROOT / "docs" / "prior.md").read_text(encoding="utf-8")
+
+
+def test_the_page_of_priors_shows_what_the_length_of_chunks_does(monkeypatch):
+    tables = load(BENCHMARKS / "tables.py", monkeypatch)
+    page = (ROOT / "docs" / "prior.md").read_text(encoding="utf-8")
+    assert tables.chunks() in page
+    assert tables.chunk_priors() in " ".join(page.split())
 
 
 def test_the_page_of_baselines_shows_what_the_table_of_tuning_holds(monkeypatch):
