@@ -459,4 +459,4 @@ if __name__ == "__main__":
     print("", returns("weightings_fast.csv", "weightings-fast"), "", sources(), sep="\n")
     print("", steerability(), "", chunks(), chunk_priors(), sep="\n")
     print("", leaderboard("mt50", file="mt50.csv"), "", reference("mt50.csv", "mt50", "steer"), sep="\n")
-    print("", tuning(), "", leaderboard("assembly", "prior", "constant-noise", "residual", "steer"), sep="\n")
+    print("", tuning(), "", leaderboard("assembly"), sep="\n")
