@@ -343,6 +343,18 @@ def chunk_priors() -> str:
     return f"{four:.1%} instead of {eight:.1%} on average, more in {ahead} of {len(rows)} cases"
 
 
+def robustness() -> str:
+    """Success of the policies of suites, disturbed and undisturbed."""
+    rows = read_rows(HERE / "robustness.csv")
+    methods = sorted({row["method"] for row in rows}, key=lambda name: (name != "prior", name))
+    body = []
+    for (task, name, strength), group in by(rows, "task", "perturbation", "strength").items():
+        found = by(group, "method")
+        rates = (_rate([float(row["success"]) for row in found.get((method,), [])] or [None]) for method in methods)
+        body.append((task, name if name == "none" else f"{name}={float(strength):g}", *rates))
+    return markdown(("task", "disturbed by", *methods), body)
+
+
 def sources() -> str:
     """What prior and expert come of each source of demonstrations."""
     header = ("task", "source", "episodes", "demonstrations", "prior", "expert (mean)", "expert, each seed (95%)")
@@ -457,6 +469,6 @@ if __name__ == "__main__":
     print("", offline("error_newest", 32), "", offline("error_newest_5_steps", 32), sep="\n")
     print("", offline("error_newest", 32, "deterministic"), sep="\n")
     print("", returns("weightings_fast.csv", "weightings-fast"), "", sources(), sep="\n")
-    print("", steerability(), "", chunks(), chunk_priors(), sep="\n")
+    print("", robustness(), "", steerability(), "", chunks(), chunk_priors(), sep="\n")
     print("", leaderboard("mt50", file="mt50.csv"), "", reference("mt50.csv", "mt50", "steer"), sep="\n")
     print("", tuning(), "", leaderboard("assembly"), sep="\n")

@@ -85,6 +85,11 @@ def test_the_page_of_priors_shows_what_predicts_steering(monkeypatch):
     assert tables.steerability() in (ROOT / "docs" / "prior.md").read_text(encoding="utf-8")
 
 
+def test_the_page_of_robustness_shows_what_was_measured(monkeypatch):
+    tables = load(BENCHMARKS / "tables.py", monkeypatch)
+    assert tables.robustness() in (ROOT / "docs" / "robustness.md").read_text(encoding="utf-8")
+
+
 def test_the_page_of_priors_shows_what_the_length_of_chunks_does(monkeypatch):
     tables = load(BENCHMARKS / "tables.py", monkeypatch)
     page = (ROOT / "docs" / "prior.md").read_text(encoding="utf-8")
