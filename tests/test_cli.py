@@ -400,8 +400,8 @@ def test_a_reader_that_has_seen_enough_gets_no_traceback():
 
 def test_a_hand_has_another_prior_and_noise_of_fewer_numbers_than_an_arm():
     hand, arm = (default_settings(task) for task in ("adroit-door", "peg-insert-side"))
-    assert (hand.prior.chunk_length, hand.steer.noise_rank) == (4, 1)
-    assert (arm.prior.chunk_length, arm.steer.noise_rank) == (4, 0)
+    assert (hand.prior.width, hand.steer.noise_rank) == (256, 1)
+    assert (arm.prior.width, arm.steer.noise_rank) == (128, 0)
 
 
 @pytest.mark.parametrize(
