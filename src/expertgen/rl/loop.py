@@ -69,7 +69,7 @@ class LoopConfig:
     success_minimum: Count = 200
     """Transitions of successful episodes there must be before they get that share."""
     perturbations: tuple[str, ...] = ()
-    """What disturbs training episodes: NAME or NAME=STRENGTH, as for `expertgen robustness`; validations are not."""
+    """What disturbs training episodes and validations: NAME or NAME=STRENGTH, as for `expertgen robustness`."""
     demo_share: Share = 0.0
     """Share of every batch drawn from demonstrations that succeeded."""
     validate_from: float = 0.5
@@ -246,14 +246,15 @@ class _Run:
         row: dict[str, Any] = {"step": self.env_steps}
         self.validations += 1
         env = make_env(self.task, min(config.num_envs, config.validation_episodes), threads=available_cores())
+        world = perturb_all(env, config.perturbations)
         with closing(env):
             for mode in self.learner.modes:
                 solution = self.learner.solution(actor, mode)
                 episodes, play = config.validation_episodes, f"validate ({mode})"
-                solution.validated = yield from self._play(env, solution, episodes, VALIDATION_SEED, play)
+                solution.validated = yield from self._play(world, solution, episodes, VALIDATION_SEED, play)
                 if solution.validated >= config.stop_at:  # it may have been lucky
                     episodes, play = 2 * episodes, f"confirm ({mode})"
-                    solution.validated = yield from self._play(env, solution, episodes, CONFIRMATION_SEED, play)
+                    solution.validated = yield from self._play(world, solution, episodes, CONFIRMATION_SEED, play)
                 row |= {f"validated_{mode}": solution.validated, f"episodes_{mode}": episodes}
                 # A tie goes to the first mode, of two to the later; another mode must be better than all before it.
                 best = self.best_success
