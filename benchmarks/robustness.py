@@ -57,7 +57,7 @@ def measure(member: Member, run: Path, options: Options) -> None:
     """Disturbs the policies of a run, and adds a row to the table for each trial."""
     policies = ("prior", "expert") if member.method == options.methods[0] else ("expert",)
     found = drain(measure_robustness(run, EPISODES, options.perturbations, policies))
-    for trial in found.trials:
+    for trial in (trial for trial in found.trials if trial.policy in policies):
         method = "prior" if trial.policy == "prior" else member.method
         append_row(TABLE, {"task": member.task, "method": method, "seed": member.seed} | row(found, trial))
 

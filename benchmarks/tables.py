@@ -346,7 +346,7 @@ def chunk_priors() -> str:
 def robustness() -> str:
     """Success of the policies of suites, disturbed and undisturbed."""
     rows = read_rows(HERE / "robustness.csv")
-    methods = sorted({row["method"] for row in rows}, key=lambda name: (name != "prior", name))
+    methods = sorted({row["method"] for row in rows}, key=lambda name: (name != "script", name != "prior", name))
     body = []
     for (task, name, strength), group in by(rows, "task", "perturbation", "strength").items():
         found = by(group, "method")
