@@ -470,5 +470,5 @@ if __name__ == "__main__":
     print("", offline("error_newest", 32, "deterministic"), sep="\n")
     print("", returns("weightings_fast.csv", "weightings-fast"), "", sources(), sep="\n")
     print("", robustness(), "", steerability(), "", chunks(), chunk_priors(), sep="\n")
-    print("", leaderboard("mt50", file="mt50.csv"), "", reference("mt50.csv", "mt50", "steer"), sep="\n")
+    print("", leaderboard("mt50", file="mt50.csv"), "", reference("mt50.csv", "mt50", "prior", "steer"), sep="\n")
     print("", tuning(), "", leaderboard("assembly"), sep="\n")
