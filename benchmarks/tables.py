@@ -257,10 +257,27 @@ def leaderboard(suite_name: str, *methods: str, file: str = "comparisons.csv") -
     return markdown(("task", "flawless demonstrator", *names), body)
 
 
-def minutes(file: str, method: str) -> float:
-    """How long all runs of a method in a table took, validations included [min of one core]."""
-    rows = read_rows(HERE / file)
-    return sum(float(r["seconds"]) for r in rows if (r["method"], r["point"]) == (method, "final")) / 60
+def minutes(file: str, suite_name: str, method: str) -> float:
+    """How long a suite's runs of a method took, validations included [min of one core]."""
+    seeds = set(map(str, find_suite(suite_name).seeds))
+    finals = [row for row in read_rows(HERE / file) if (row["method"], row["point"]) == (method, "final")]
+    return sum(float(row["seconds"]) for row in finals if row["seed"] in seeds) / 60
+
+
+def worst(file: str, method: str, number: int = 10) -> str:
+    """The tasks on which the first seed of a method is worst, and what other seeds reach there."""
+    finals = [row for row in read_rows(HERE / file) if (row["method"], row["point"]) == (method, "final")]
+    reached = {(row["task"], row["seed"]): float(row["value"]) for row in finals if row["measure"] == "success"}
+    seeds = sorted({seed for _, seed in reached})
+    tasks = sorted({task for task, _ in reached}, key=lambda task: reached[task, seeds[0]])[:number]
+    body = []
+    for task in tasks:
+        others = [reached.get((task, seed)) for seed in seeds[1:]]
+        body.append((task, _rate([reached[task, seeds[0]]]), *(_rate([other]) for other in others), _rate(others)))
+    columns = [[reached.get((task, seed)) for task in tasks] for seed in seeds]
+    others = [rate for column in columns[1:] for rate in column]
+    body.append(("**mean**", *map(_rate, columns), _rate(others)))
+    return markdown(("task", *(f"seed {seed}" for seed in seeds), "mean of the others"), body)
 
 
 def reference(file: str, suite_name: str, *methods: str) -> str:

@@ -69,7 +69,7 @@ def test_the_leaderboard_shows_all_of_metaworld(monkeypatch):
     assert tables.leaderboard("mt50", file="mt50.csv") in page, (
         "python benchmarks/tables.py prints what docs/leaderboard.md should show"
     )
-    assert f"{tables.minutes('mt50.csv', 'steer'):.0f} minutes of steering" in page
+    assert f"{tables.minutes('mt50.csv', 'mt50', 'steer'):.0f} minutes of steering" in page
 
 
 def test_runs_of_all_of_metaworld_are_checked_against_what_was_measured(monkeypatch):
