@@ -29,7 +29,7 @@ class ResidualConfig:
 
     scale: float = 0.8
     """Largest correction, in parts of the largest action."""
-    progressive_share: Share = 0.35
+    progressive_share: Share = 0.15
     """Part of the budget until the residual acts at every step; before, at an ever larger share of them."""
     updates_per_step: Positive = 0.125
     """Gradient steps for every control step of every environment."""
