@@ -269,7 +269,7 @@ def worst(file: str, method: str, number: int = 10) -> str:
     finals = [row for row in read_rows(HERE / file) if (row["method"], row["point"]) == (method, "final")]
     reached = {(row["task"], row["seed"]): float(row["value"]) for row in finals if row["measure"] == "success"}
     seeds = sorted({seed for _, seed in reached})
-    tasks = sorted({task for task, _ in reached}, key=lambda task: reached[task, seeds[0]])[:number]
+    tasks = sorted({task for task, _ in reached}, key=lambda task: (reached[task, seeds[0]], task))[:number]
     body = []
     for task in tasks:
         others = [reached.get((task, seed)) for seed in seeds[1:]]
@@ -487,5 +487,13 @@ if __name__ == "__main__":
     print("", offline("error_newest", 32, "deterministic"), sep="\n")
     print("", returns("weightings_fast.csv", "weightings-fast"), "", sources(), sep="\n")
     print("", robustness(), "", steerability(), "", chunks(), chunk_priors(), sep="\n")
-    print("", leaderboard("mt50", file="mt50.csv"), "", reference("mt50.csv", "mt50", "prior", "steer"), sep="\n")
+    print(
+        "",
+        leaderboard("mt50", file="mt50.csv"),
+        "",
+        worst("mt50.csv", "steer"),
+        "",
+        reference("mt50.csv", "mt50", "prior", "steer"),
+        sep="\n",
+    )
     print("", tuning(), "", leaderboard("assembly"), sep="\n")

@@ -69,6 +69,7 @@ def test_the_leaderboard_shows_all_of_metaworld(monkeypatch):
     assert tables.leaderboard("mt50", file="mt50.csv") in page, (
         "python benchmarks/tables.py prints what docs/leaderboard.md should show"
     )
+    assert tables.worst("mt50.csv", "steer") in page
     assert f"{tables.minutes('mt50.csv', 'mt50', 'steer'):.0f} minutes of steering" in page
 
 
