@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 MAIN = "import sys; from expertgen.cli import main; sys.exit(main(sys.argv[1:]))"
@@ -16,8 +18,10 @@ class Serving:
     def __init__(self, *words: str, task: str = "drawer-open") -> None:
         command = [sys.executable, "-c", MAIN, "demos", "teleop", task, "--port", "0", *words]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(os.path.abspath(folder) for folder in sys.path)}
+        # Tests that run in the background ignore Ctrl-C, and so would the server that they start.
+        ctrl_c = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
         self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, preexec_fn=ctrl_c
         )
         assert self.process.stdout
         line = self.process.stdout.readline()
