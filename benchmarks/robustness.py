@@ -45,7 +45,7 @@ class Options:
     """Folders of suites, which need not be finished."""
     tasks: tuple[str, ...] = ("peg-insert-side", "stick-pull", "assembly")
     """Task ids."""
-    methods: tuple[str, ...] = ("steer", "residual", "steer-forced")
+    methods: tuple[str, ...] = ("steer", "residual", "rlpd", "steer-forced", "steer-forced-demos", "rlpd-forced")
     """Methods; the prior is that of the first one."""
     perturbations: tuple[str, ...] = (
         *("gripper_open=10", "actuation_noise=0.3", "latency=2", "observation_noise=0.005", "random_start=16"),
