@@ -33,7 +33,7 @@ def serve():
     servers = []
 
     def start(*words):
-        servers.append(Serving(*words))
+        servers.append(Serving("--horizon", "400", *words))  # a person who reacts late needs more than 200
         return servers[-1]
 
     yield start
