@@ -352,6 +352,21 @@ def chunks() -> str:
     return markdown(("task", "chunks of 8", "env steps, seconds", "chunks of 4", "env steps, seconds"), body)
 
 
+def options() -> str:
+    """Variants of `options.yaml`: success, simulator steps with validations, and jerk in parts of the prior's."""
+    rows = [row for row in read_rows(HERE / "options.csv") if row["point"] not in ("curve", "validation")]
+    found, suite = by(rows, "task", "method", "measure"), find_suite(str(HERE / "options.yaml"))
+
+    def cell(task: str, method: str) -> str:
+        run, motion = (found.get((task, method, measure), []) for measure in ("success", "jerk_ratio"))
+        if not run:
+            return ""
+        return f"{mean(run, 'value'):.1%}, {mean(run, 'env_steps') / 1000:.0f} k, {mean(motion, 'value'):.2f}"
+
+    body = ((method, *(cell(task, method) for task in suite.tasks)) for method in suite.methods)
+    return markdown(("variant", *suite.tasks), body)
+
+
 def chunk_priors() -> str:
     """How often priors with chunks of 8 and of 4 control steps succeed, of the same demonstrations."""
     rows = read_rows(HERE / "chunk_priors.csv")
@@ -486,7 +501,7 @@ if __name__ == "__main__":
     print("", offline("error_newest", 32), "", offline("error_newest_5_steps", 32), sep="\n")
     print("", offline("error_newest", 32, "deterministic"), sep="\n")
     print("", returns("weightings_fast.csv", "weightings-fast"), "", sources(), sep="\n")
-    print("", robustness(), "", steerability(), "", chunks(), chunk_priors(), sep="\n")
+    print("", robustness(), "", steerability(), "", chunks(), chunk_priors(), "", options(), sep="\n")
     print(
         "",
         leaderboard("mt50", file="mt50.csv"),

@@ -98,6 +98,11 @@ def test_the_page_of_priors_shows_what_the_length_of_chunks_does(monkeypatch):
     assert tables.chunk_priors() in " ".join(page.split())
 
 
+def test_the_page_of_steering_shows_what_the_table_of_options_holds(monkeypatch):
+    tables = load(BENCHMARKS / "tables.py", monkeypatch)
+    assert tables.options() in (ROOT / "docs" / "steer.md").read_text(encoding="utf-8")
+
+
 def test_the_page_of_baselines_shows_what_the_table_of_tuning_holds(monkeypatch):
     tables = load(BENCHMARKS / "tables.py", monkeypatch)
     assert tables.tuning() in (ROOT / "docs" / "baselines.md").read_text(encoding="utf-8")
