@@ -304,7 +304,7 @@ def reference(file: str, suite_name: str, *methods: str) -> str:
 def tuning() -> str:
     """What the variants of `tuning.yaml` achieved in validations, by which they are chosen: the best of each run."""
     groups = by(read_rows(HERE / "tuning.csv"), "method", "task")
-    methods, tasks = (list(dict.fromkeys(key[place] for key in groups)) for place in (0, 1))
+    methods, tasks = list(dict.fromkeys(method for method, _ in groups)), find_suite(str(HERE / "tuning.yaml")).tasks
     body = []
     for method in methods:
         runs = [groups.get((method, task), []) for task in tasks]
