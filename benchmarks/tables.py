@@ -27,8 +27,8 @@ MAIN = ("peg-insert-side", "assembly", "stick-pull", "box-close")
 MOTION: dict[Motion, str] = {"jerk_ratio": "jerk, of the prior's", "saturation": "actions at their bound"}
 """What is said of how policies move."""
 
-AXES: dict[Axis, str] = {"env_steps": "after its own env steps", "seconds": "after its own seconds"}
-"""Where a method is compared with what others could show by then."""
+AXES: dict[Axis, str] = {"env_steps": "env steps", "seconds": "seconds"}
+"""What methods may spend alike."""
 
 BEFORE_RL = {
     "demos": "success of the demonstrations",
@@ -242,6 +242,7 @@ def leaderboard(suite_name: str, *methods: str, file: str = "comparisons.csv") -
     others = names[:-1]
     ahead = {name: analysis.improvement(best, name) for name in others}
     leads = {axis: [_points_ahead(_lead(standings, best, name, axis)) for name in others] for axis in AXES}
+    on_the_way = {axis: [_area_lead(analysis, best, name, axis) for name in others] for axis in AXES}
     motion = [(words, [analysis.motion(method, measure) for method in names]) for measure, words in MOTION.items()]
     tasks = [(task, [found[task, method].estimate for method in names]) for task in analysis.shared]
     body = [
@@ -249,7 +250,8 @@ def leaderboard(suite_name: str, *methods: str, file: str = "comparisons.csv") -
         ("**mean**", _rate([clean.get(task) for task, _ in tasks]), *(_percent(analysis.average(m)) for m in names)),
         ("**interquartile mean**", "", *(_percent(analysis.overall(method)) for method in names)),
         (f"{best} is ahead in", "", *(_percent(ahead[name]) for name in others), ""),
-        *((f"{best} is ahead by, {words}", "", *leads[axis], "") for axis, words in AXES.items()),
+        *((f"{best} is ahead by, after its own {words}", "", *leads[axis], "") for axis, words in AXES.items()),
+        *((f"{best} is ahead by, on the way, over {words}", "", *on_the_way[axis], "") for axis, words in AXES.items()),
         *((words, "", *(f"{one.value:.2g}" if one else "" for one in estimates)) for words, estimates in motion),
         ("env steps", "", *(f"{np.mean([row.env_steps for row in rows]) / 1000:.0f} k" for rows in groups)),
         ("seconds", "", *(f"{np.mean([row.seconds for row in rows]):.0f}" for rows in groups)),
@@ -452,7 +454,19 @@ def _lead(standings: Standings, method: str, other: str, axis: Axis) -> Estimate
             shown = [point.value for point in by_then if point.point == "final"]
             shown = shown or [prior.final.value, *(point.value for point in by_then if point.point == "validation")]
             pairs.setdefault(task, []).append(standing.final.value - max(shown))
-    leads = [np.array(task) for task in pairs.values()]
+    return _mean_lead([np.array(task) for task in pairs.values()])
+
+
+def _area_lead(analysis: Analysis, method: str, other: str, axis: Axis) -> str:
+    """How far a method's learning curve is above another's on average, up to the end of a task's longest run."""
+    areas = [[analysis.areas(task, name, True, axis) for task in analysis.shared] for name in (method, other)]
+    if not all(len(task) for name in areas for task in name):
+        return ""  # the prior does not learn
+    return _points_ahead(_mean_lead([own - others for own, others in zip(*areas, strict=True)]))
+
+
+def _mean_lead(leads: list[np.ndarray]) -> Estimate:
+    """The mean over tasks, of pairs of runs; the interval is Student's over pairs, within tasks."""
     low, high = mean_of_tasks_interval(leads, [None] * len(leads))
     middle = float(np.mean([task.mean() for task in leads]))
     return Estimate(middle, low, high) if np.isfinite(low) else Estimate(middle)

@@ -120,6 +120,15 @@ def test_rows_and_areas_by_hand(analysis):
     assert (row.estimate.low, row.estimate.high) == (pytest.approx(low), 1.0)
     # 0 until 10, up to the final value at 30, there until 60: 40 of 60 steps.
     assert row.area == pytest.approx(0.9 * 40 / 60)
+    # 0 until 1 s, up to the final value at 3 s, there until 6 s.
+    assert analysis.areas("toy-a", "good", axis="seconds") == pytest.approx([0.8 * 4 / 6, 1.0 * 4 / 6])
+
+
+def test_areas_come_in_the_order_of_seeds():
+    suite = suite_from(SUITE, "")
+    backwards = dict(reversed(standings(suite).items()))
+    first, second = (Analysis(suite, runs).areas("toy-a", "good") for runs in (standings(suite), backwards))
+    assert (first == second).all()
 
 
 def test_curves_by_hand(analysis):

@@ -197,10 +197,13 @@ class Analysis:
         """What was measured on a task."""
         return self._measures.get(task, "success")
 
-    def areas(self, task: str, method: str, paired: bool = False) -> np.ndarray:
-        """Scaled areas under the runs' curves, from 0 to the longest run of the task; empty if a run has no curve."""
-        ends = [run[-1].env_steps for name in self.suite.methods for run in self._of(task, name)]
-        lines = [_line(run, "env_steps") for run in self._of(task, method, paired)]
+    def areas(self, task: str, method: str, paired: bool = False, axis: Axis = "env_steps") -> np.ndarray:
+        """Scaled areas under the runs' curves, from 0 to the longest run of the task; empty if a run has no curve.
+
+        In the order of seeds.
+        """
+        ends = [getattr(run[-1], axis) for name in self.suite.methods for run in self._of(task, name)]
+        lines = [_line(run, axis) for run in self._of(task, method, paired)]
         if not all(map(len, lines)) or not max(ends):
             return np.zeros(0)
         low, high = self._scale(task)
@@ -236,9 +239,9 @@ class Analysis:
         return np.array([(p.value - low) / (high - low) for p in self.points(task, method, "final", paired=True)])
 
     def _of(self, task: str, method: str, paired: bool = False) -> list[tuple[Point, ...]]:
-        """A method's runs on a task, or those that have a counterpart."""
+        """A method's runs on a task, or those that have a counterpart, in the order of seeds."""
         runs = self._runs.get((task, method), {})
-        return [points for seed, points in runs.items() if not paired or seed in self._common[task]]
+        return [points for seed, points in sorted(runs.items()) if not paired or seed in self._common[task]]
 
 
 def outside_reference(suite: Suite, standings: Standings) -> list[str]:
