@@ -256,7 +256,7 @@ def leaderboard(suite_name: str, *methods: str, file: str = "comparisons.csv") -
         ("env steps", "", *(f"{np.mean([row.env_steps for row in rows]) / 1000:.0f} k" for rows in groups)),
         ("seconds", "", *(f"{np.mean([row.seconds for row in rows]):.0f}" for rows in groups)),
     ]
-    return markdown(("task", "flawless demonstrator", *names), body)
+    return markdown(("task", "flawless demonstrator", *names), (row for row in body if any(row[1:])))
 
 
 def minutes(file: str, suite_name: str, method: str) -> float:
@@ -420,13 +420,16 @@ def calibration() -> str:
 def _complete(file: str, suite_name: str, methods: tuple[str, ...] = ()) -> tuple[Suite, Standings]:
     """A suite, and those of its runs in a table whose task and seed every method (by default all) has there.
 
-    A table may hold more, as `comparisons.csv` does: what several suites have in common was run once.
+    Seeds that some of the tasks lack are left out: all tasks count alike. A table may hold more, as `comparisons.csv`
+    does: what several suites have in common was run once.
     """
     suite = narrowed(find_suite(suite_name), methods=methods or None)
     parts = {"task": suite.tasks, "method": suite.methods, "seed": tuple(map(str, suite.seeds))}
     rows = [row for row in read_rows(HERE / file) if all(row[name] in part for name, part in parts.items())]
     seeds = {name: set(by(group, "task", "seed")) for (name,), group in by(rows, "method").items()}
     complete = set.intersection(*seeds.values())  # a table may be printed while runs are under way
+    tasks = {task for task, _ in complete}
+    complete = {(task, seed) for task, seed in complete if all((other, seed) in complete for other in tasks)}
     standings: Standings = {}
     for (task, method, seed), group in by(rows, "task", "method", "seed").items():
         if (task, seed) in complete:
