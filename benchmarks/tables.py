@@ -489,7 +489,7 @@ def _percent(estimate: Estimate) -> str:
 
 def _points_ahead(estimate: Estimate) -> str:
     ends = f" ({100 * estimate.low:+.1f} to {100 * estimate.high:+.1f})" if estimate.low is not None else ""
-    return f"{100 * estimate.value:+.1f}{ends}"
+    return f"{round(100 * estimate.value, 1) + 0.0:+.1f}{ends}"  # + 0.0: zero has no minus
 
 
 def _point(row: dict[str, str]) -> Point:
