@@ -67,7 +67,7 @@ def span(group: list[dict[str, str]], column: str) -> str:
     return f"{min(values):.0f}–{max(values):.0f}"
 
 
-def by(table: list[dict[str, str]], *columns: str) -> dict[tuple[str, ...], list[dict[str, str]]]:
+def by(table: Iterable[dict[str, str]], *columns: str) -> dict[tuple[str, ...], list[dict[str, str]]]:
     """Groups rows by columns, in order of appearance."""
     groups: dict[tuple[str, ...], list[dict[str, str]]] = {}
     for row in table:
@@ -356,8 +356,9 @@ def chunks() -> str:
 
 def options() -> str:
     """Variants of `options.yaml`: success, simulator steps with validations, and jerk in parts of the prior's."""
-    rows = [row for row in read_rows(HERE / "options.csv") if row["point"] not in ("curve", "validation")]
-    found, suite = by(rows, "task", "method", "measure"), find_suite(str(HERE / "options.yaml"))
+    suite = find_suite(str(HERE / "options.yaml"))
+    rows = [row for row in read_rows(HERE / "options.csv") if int(row["seed"]) in suite.seeds]
+    found = by((row for row in rows if row["point"] in ("final", "motion")), "task", "method", "measure")
 
     def cell(task: str, method: str) -> str:
         run, motion = (found.get((task, method, measure), []) for measure in ("success", "jerk_ratio"))
