@@ -104,6 +104,22 @@ def test_description_and_versions():
     assert machine.package_versions()["torch"] == torch.__version__
 
 
+@pytest.mark.parametrize(
+    ("lines", "name"),
+    [
+        # What two virtual machines tell, of which one was twice as fast as the other.
+        ("cpu family\t: 26\nmodel\t\t: 2\nmodel name\t: AMD EPYC\n\nmodel\t\t: 3\n", "AMD EPYC (family 26 model 2)"),
+        ("cpu family\t: 25\nmodel\t\t: 1\nmodel name\t: AMD EPYC\n", "AMD EPYC (family 25 model 1)"),
+        ("model name\t: Cortex: A72\n", "Cortex: A72"),
+        ("BogoMIPS\t: 50.00\n", platform.processor() or platform.machine()),
+    ],
+)
+def test_processors_of_one_name_are_told_apart(tmp_path, lines, name):
+    (tmp_path / "cpuinfo").write_text(lines)
+    assert machine.processor_name(tmp_path / "cpuinfo") == name
+    assert machine.processor_name(tmp_path / "missing") == (platform.processor() or platform.machine())
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux only")
 def test_a_worker_dies_with_its_parent():
     worker = (

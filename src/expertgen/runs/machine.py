@@ -21,6 +21,7 @@ from typing import Any
 import torch
 
 _PR_SET_PDEATHSIG = 1
+_CPUINFO = Path("/proc/cpuinfo")
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 
 
@@ -114,11 +115,22 @@ def _largest_process() -> float:
 
 def machine_description() -> dict[str, Any]:
     """What a reader of results needs to know of the machine."""
-    processor = platform.processor() or platform.machine()
+    return {"cores": available_cores(), "cpu": processor_name(), "platform": platform.platform()}
+
+
+def processor_name(cpuinfo: Path = _CPUINFO) -> str:
+    """Name of the processor and, where Linux tells, its family and model.
+
+    A virtual machine often gives the same name to processors of which one is twice as fast as the other.
+    """
+    first: dict[str, str] = {}
     with suppress(OSError):
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        processor = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), processor)
-    return {"cores": available_cores(), "cpu": processor, "platform": platform.platform()}
+        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
+            key, _, value = line.partition(":")
+            first.setdefault(key.strip(), value.strip())
+    name = first.get("model name") or platform.processor() or platform.machine()
+    known = [f"{word} {first[key]}" for word, key in (("family", "cpu family"), ("model", "model")) if first.get(key)]
+    return f"{name} ({' '.join(known)})" if known else name
 
 
 @cache
