@@ -226,7 +226,8 @@ def returns(file: str, suite_name: str) -> str:
 def leaderboard(suite_name: str, *methods: str, file: str = "comparisons.csv") -> str:
     """A suite of experts: success on each task, mean over seeds with its 95% interval, over tasks, and what it took.
 
-    Before them stands what the scripted expert achieves where nothing is wrong with it: what steering does not know.
+    Before them stands what the scripted expert achieves where nothing is wrong with it, if there is one: what steering
+    does not know.
 
     Args:
         suite_name: the suite.
@@ -245,10 +246,14 @@ def leaderboard(suite_name: str, *methods: str, file: str = "comparisons.csv") -
     on_the_way = {axis: [_area_lead(analysis, best, name, axis) for name in others] for axis in AXES}
     motion = [(words, [analysis.motion(method, measure) for method in names]) for measure, words in MOTION.items()]
     tasks = [(task, [found[task, method].estimate for method in names]) for task in analysis.shared]
-    body = [
-        *((task, _rate([clean.get(task)]), *map(_percent, estimates)) for task, estimates in tasks),
-        ("**mean**", _rate([clean.get(task) for task, _ in tasks]), *(_percent(analysis.average(m)) for m in names)),
-        ("**interquartile mean**", "", *(_percent(analysis.overall(method)) for method in names)),
+    body = [(task, _rate([clean.get(task)]), *map(_percent, estimates)) for task, estimates in tasks]
+    if len(tasks) > 1:
+        averages = (_percent(analysis.average(method)) for method in names)
+        body += [
+            ("**mean**", _rate([clean.get(task) for task, _ in tasks]), *averages),
+            ("**interquartile mean**", "", *(_percent(analysis.overall(method)) for method in names)),
+        ]
+    body += [
         (f"{best} is ahead in", "", *(_percent(ahead[name]) for name in others), ""),
         *((f"{best} is ahead by, after its own {words}", "", *leads[axis], "") for axis, words in AXES.items()),
         *((f"{best} is ahead by, on the way, over {words}", "", *on_the_way[axis], "") for axis, words in AXES.items()),
@@ -256,7 +261,10 @@ def leaderboard(suite_name: str, *methods: str, file: str = "comparisons.csv") -
         ("env steps", "", *(f"{np.mean([row.env_steps for row in rows]) / 1000:.0f} k" for rows in groups)),
         ("seconds", "", *(f"{np.mean([row.seconds for row in rows]):.0f}" for rows in groups)),
     ]
-    return markdown(("task", "flawless demonstrator", *names), (row for row in body if any(row[1:])))
+    header = ("task", "flawless demonstrator", *names)
+    if not clean.keys() & set(analysis.shared):
+        header, body = _without_second(header), [_without_second(row) for row in body]
+    return markdown(header, (row for row in body if any(row[1:])))
 
 
 def minutes(file: str, suite_name: str, method: str) -> float:
@@ -476,6 +484,10 @@ def _mean_lead(leads: list[np.ndarray]) -> Estimate:
     return Estimate(middle, low, high) if np.isfinite(low) else Estimate(middle)
 
 
+def _without_second(row: tuple[str, ...]) -> tuple[str, ...]:
+    return (row[0], *row[2:])
+
+
 def _rate(rates: list[float | None]) -> str:
     """The mean of rates; nothing where one is not known."""
     known = [rate for rate in rates if rate is not None]
@@ -529,4 +541,4 @@ if __name__ == "__main__":
         reference("mt50.csv", "mt50", "prior", "steer"),
         sep="\n",
     )
-    print("", tuning(), "", leaderboard("assembly"), sep="\n")
+    print("", tuning(), "", leaderboard("assembly"), "", leaderboard("dexterous"), sep="\n")
