@@ -49,7 +49,7 @@ class DppoConfig:
     """Hidden width of the value function."""
     depth: Count = 3
     """Hidden layers of the value function."""
-    learning_rate: Positive = 3e-5
+    learning_rate: Positive = 1e-4
     """Adam's learning rate for the prior's network."""
     critic_learning_rate: Positive = 1e-3
     """Adam's learning rate for the value function."""

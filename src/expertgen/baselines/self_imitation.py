@@ -36,7 +36,7 @@ from expertgen.runs.ranges import Count, NotNegative, Positive, Rate, Share, che
 class SelfImitationConfig:
     """Self-imitation of a prior."""
 
-    demo_share: Share = 0.1
+    demo_share: Share = 0.3
     """Share of every batch drawn from demonstrations that succeeded."""
     success_share: Share = 0.9
     """Share of the rest drawn from its own successful episodes, once there are enough: others weigh nothing."""

@@ -58,7 +58,7 @@ class FastTd3Config:
     """Updates of the critics for one of the actor."""
     least_deviation: float = 0.05
     """Exploration noise of the most timid environment, in parts of the largest action."""
-    most_deviation: float = 0.8
+    most_deviation: float = 0.4
     """Exploration noise of the boldest environment."""
     target_deviation: NotNegative = 0.1
     """Noise added to the target's action, which smooths the critics."""

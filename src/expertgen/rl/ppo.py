@@ -40,7 +40,7 @@ class PpoConfig:
     """Hidden width of actor and value function."""
     depth: Count = 3
     """Hidden layers of actor and value function."""
-    learning_rate: Positive = 3e-4
+    learning_rate: Positive = 1e-3
     """Adam's learning rate for the actor."""
     critic_learning_rate: Positive = 1e-3
     """Adam's learning rate for the value function."""
