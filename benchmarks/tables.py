@@ -541,4 +541,5 @@ if __name__ == "__main__":
         reference("mt50.csv", "mt50", "prior", "steer"),
         sep="\n",
     )
-    print("", tuning(), "", leaderboard("assembly"), "", leaderboard("dexterous"), sep="\n")
+    print("", tuning(), "", leaderboard("assembly"), sep="\n")
+    print("", leaderboard("dexterous", "prior", "rlpd", "steer"), sep="\n")

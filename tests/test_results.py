@@ -63,6 +63,12 @@ def test_the_leaderboard_shows_what_the_table_of_comparisons_holds(monkeypatch):
     )
 
 
+def test_the_leaderboard_shows_what_a_hand_learns(monkeypatch):
+    tables = load(BENCHMARKS / "tables.py", monkeypatch)
+    page = (ROOT / "docs" / "leaderboard.md").read_text(encoding="utf-8")
+    assert tables.leaderboard("dexterous", "prior", "rlpd", "steer") in page
+
+
 def test_the_leaderboard_shows_all_of_metaworld(monkeypatch):
     tables = load(BENCHMARKS / "tables.py", monkeypatch)
     page = (ROOT / "docs" / "leaderboard.md").read_text(encoding="utf-8")
