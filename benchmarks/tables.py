@@ -501,7 +501,8 @@ def _percent(estimate: Estimate) -> str:
 
 
 def _points_ahead(estimate: Estimate) -> str:
-    ends = f" ({100 * estimate.low:+.1f} to {100 * estimate.high:+.1f})" if estimate.low is not None else ""
+    low, high = estimate.low, estimate.high  # Student's interval does not know that 100 points are all there are
+    ends = "" if low is None or high is None else f" ({100 * max(low, -1.0):+.1f} to {100 * min(high, 1.0):+.1f})"
     return f"{round(100 * estimate.value, 1) + 0.0:+.1f}{ends}"  # + 0.0: zero has no minus
 
 
