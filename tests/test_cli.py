@@ -95,6 +95,10 @@ REFUSED = {
         ["steer", "assembly", "--method", "dppo", "--dppo.likelihood-deviation", "0"],
         "dppo.likelihood_deviation must be positive",
     ),
+    "option of an option": (
+        ["steer", "assembly", "--residual.sac.n-step", "0"],
+        "residual.sac.n_step must be at least 1, not 0",
+    ),
     "long direct chunk": (
         ["steer", "assembly", "--method", "direct", "--direct.chunk-length", "300"],
         "direct.chunk_length (300) exceeds the horizon",
@@ -127,6 +131,7 @@ REFUSED = {
         "task 'toy-cart' needs a bounded continuous action space, got Discrete(2)",
     ),
     "mbrl, resume nothing": (["mbrl", "--resume", "nowhere"], "it is not a run folder"),
+    "suite, no number": (["suite", "quick", "--seeds", "x"], "could be instantiated from ['x']; see expertgen suite"),
     "no demos action": (["demos"], "expertgen demos takes one of"),
     "not HDF5": (["demos", "show", "text.yaml"], "text.yaml"),
     "no run to report": (["report", "."], "is not a run folder"),

@@ -83,6 +83,18 @@ def test_values_without_checks_are_checked_later(wrong_types):
         overlay(Outer(), {"nam": 1}, check=False)
 
 
+@dataclass(frozen=True)
+class Outermost:
+    twice: Outer = field(default_factory=Outer)
+    outer: Outer = field(default_factory=Outer)
+
+
+def test_refusals_name_the_whole_path_of_a_field():
+    """Options do not know what they are part of."""
+    with pytest.raises(UsageError, match=r"^twice\.inner\.layers must be at least 1, not 0$"):
+        overlay(Outermost(), {"twice": {"inner": {"layers": 0}}})
+
+
 def test_later_mappings_win_at_any_depth():
     assert merged({"a": 1, "b": {"c": 1, "d": 2}}, {"b": {"c": 3}}, {"a": {"e": 4}}) == {
         "a": {"e": 4},

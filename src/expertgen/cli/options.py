@@ -12,7 +12,7 @@ from expertgen.cli.parsing import Parsed, free, new_folder, parse
 from expertgen.errors import FileError, UsageError
 from expertgen.pipeline.settings import RunConfig, Stage, default_settings
 from expertgen.presets import preset
-from expertgen.runs.config import merged, overlay, read_yaml, unchecked
+from expertgen.runs.config import checked, merged, overlay, read_yaml, unchecked
 from expertgen.tasks.registry import get_task
 
 EXAMPLE_TASK = "peg-insert-side"
@@ -82,7 +82,7 @@ def parse_unchecked(kind: type[_Options], words: list[str], verb: str, example: 
 
 def parse_with(options: SettingsOptions, settings: Parsed, words: list[str], verb: str) -> Parsed:
     """Parses for the second time, with what preset and file say as the defaults; returns settings that are checked."""
-    return parse(type(options), words, verb, replace(options, settings=settings)).settings
+    return checked(parse(type(options), words, verb, replace(options, settings=settings), _UNCHECKED).settings)
 
 
 def saved_settings(folder: Path, task: str | None, words: list[str]) -> dict[str, Any]:

@@ -42,6 +42,7 @@ def parse(
         # The first line of the box is its title; behind the message comes where to find help.
         ends = ("Argument helptext", "For full helptext")
         said = " ".join(itertools.takewhile(lambda line: not line.startswith(ends), lines[1:]))
+        said = said.partition(". Got errors:")[0]  # of each type that was tried
         raise UsageError(f"{said}; see expertgen {verb} --help") from None
 
 

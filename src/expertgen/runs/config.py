@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 import types
 from collections.abc import Mapping
 from contextlib import suppress
@@ -67,18 +68,41 @@ def check_numbers(config: Any, where: str = "") -> None:
             raise UsageError(f"{where}{name} must be a finite number, not {value}")
 
 
-def overlay(config: Config, changes: Mapping[str, Any], where: str = "", check: bool = True) -> Config:
+def overlay(config: Config, changes: Mapping[str, Any], check: bool = True) -> Config:
     """Returns a copy of a dataclass with some values replaced, at any depth.
 
     Args:
         config: a frozen dataclass, possibly holding others.
         changes: field name → value, or → mapping for a nested dataclass.
-        where: prefix of field names in messages.
         check: whether impossible values are refused; without, only unknown keys and wrong types are.
 
     Raises:
         UsageError: naming the field, for an unknown key, a wrong type or an impossible value.
     """
+    changed = _overlaid(config, changes, "")
+    return checked(changed) if check else changed
+
+
+def checked(config: Config, where: str = "") -> Config:
+    """A dataclass made anew, at all depths, so that its own checks (`__post_init__`) run.
+
+    Args:
+        config: a dataclass, possibly holding others.
+        where: path to its fields, e.g. `"residual.sac."`. Its own refusals know the last part of that alone.
+
+    Raises:
+        UsageError: naming the field with its whole path.
+    """
+    own = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}  # type: ignore[arg-type]
+    made = {n: checked(value, f"{where}{n}.") if dataclasses.is_dataclass(value) else value for n, value in own.items()}
+    try:
+        return type(config)(**made)
+    except UsageError as error:
+        last = where.rstrip(".").rpartition(".")[2]
+        raise type(error)(re.sub(rf"(?<![\w.]){last}\.", where, str(error)) if last else str(error)) from None
+
+
+def _overlaid(config: Config, changes: Mapping[str, Any], where: str) -> Config:
     hints = get_type_hints(type(config))
     replaced = {}
     for key, value in changes.items():
@@ -89,12 +113,10 @@ def overlay(config: Config, changes: Mapping[str, Any], where: str = "", check: 
         if dataclasses.is_dataclass(current):
             if not isinstance(value, Mapping):
                 raise UsageError(f"{name} takes a group of settings, not {value!r}")
-            replaced[key] = overlay(current, value, f"{name}.", check)
+            replaced[key] = _overlaid(current, value, f"{name}.")
         else:
             replaced[key] = _typed(value, hints[key], name)
-    if not check:
-        return unchecked(type(config), vars(config) | replaced)
-    return dataclasses.replace(config, **replaced)  # type: ignore[type-var]
+    return unchecked(type(config), vars(config) | replaced)
 
 
 def _typed(value: Any, hint: Any, name: str) -> Any:
