@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import tyro
-from rows import append_row, read_rows
+from rows import append_row, plain_refusals, read_rows
 
 from expertgen.distillation.student import Student, StudentPolicy, make_student_env
 from expertgen.evaluation.policy import Policy
@@ -71,4 +71,5 @@ def main(options: Options) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Options))
+    with plain_refusals():
+        main(tyro.cli(Options))

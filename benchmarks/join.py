@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
-from rows import HERE, read_rows, write_rows
+from rows import HERE, plain_refusals, read_rows, write_rows
 
 from expertgen.suite.runner import read_standings, read_suite
 from expertgen.suite.table import COLUMNS, Point, cells_of
@@ -62,5 +62,6 @@ def thinned(points: Iterable[Point]) -> Iterator[Point]:
 
 
 if __name__ == "__main__":
-    options = tyro.cli(Options)
-    print(*join(options.suites, options.table) or ["nothing new"], sep="\n")
+    with plain_refusals():
+        options = tyro.cli(Options)
+        print(*join(options.suites, options.table) or ["nothing new"], sep="\n")

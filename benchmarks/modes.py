@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import tyro
-from rows import append_row
+from rows import append_row, plain_refusals
 
 from expertgen.evaluation.rollouts import Episode, run_episodes
 from expertgen.evaluation.seeds import EVALUATION_SEED
@@ -103,4 +103,5 @@ def main(options: Options) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Options))
+    with plain_refusals():
+        main(tyro.cli(Options))

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
-from rows import HERE, append_row, read_rows
+from rows import HERE, append_row, plain_refusals, read_rows
 
 from expertgen.demos.collect import collect
 from expertgen.demos.imperfections import Imperfections
@@ -109,4 +109,5 @@ def main(options: Options) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Options))
+    with plain_refusals():
+        main(tyro.cli(Options))

@@ -1,12 +1,15 @@
-"""Rows of the CSV files beside these scripts."""
+"""What these scripts share: rows of the CSV files beside them, and one line for what a user got wrong."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+from expertgen.errors import ExpertgenError
 from expertgen.evaluation.evaluate import Evaluation
 from expertgen.runs.files import write_text
 
@@ -44,3 +47,12 @@ def rates(**stages: Evaluation) -> dict[str, float]:
         for name, stage in stages.items()
         for end, value in (("", stage.success), ("_low", stage.low), ("_high", stage.high))
     }
+
+
+@contextmanager
+def plain_refusals() -> Iterator[None]:
+    """What is wrong with a script's input becomes one line instead of a traceback."""
+    try:
+        yield
+    except ExpertgenError as error:
+        sys.exit(f"{Path(sys.argv[0]).name}: {error}")

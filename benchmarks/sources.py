@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Literal
 
 import tyro
-from rows import HERE, append_row, rates, read_rows
+from rows import HERE, append_row, plain_refusals, rates, read_rows
 
 from expertgen.demos.store import DemoSet
 from expertgen.errors import UsageError
@@ -119,4 +119,5 @@ def main(options: Options) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Options))
+    with plain_refusals():
+        main(tyro.cli(Options))

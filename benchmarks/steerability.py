@@ -18,7 +18,7 @@ from typing import Annotated
 
 import numpy as np
 import tyro
-from rows import HERE, append_row, read_rows
+from rows import HERE, append_row, plain_refusals, read_rows
 
 from expertgen.evaluation.comparison import area_under_curve
 from expertgen.evaluation.results import Results
@@ -96,4 +96,5 @@ def main(options: Options) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Options))
+    with plain_refusals():
+        main(tyro.cli(Options))

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import tyro
-from rows import append_row, rates, read_rows
+from rows import append_row, plain_refusals, rates, read_rows
 
 from expertgen.evaluation.results import Results
 from expertgen.pipeline.run import run
@@ -100,4 +100,5 @@ def main(options: Options) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Options))
+    with plain_refusals():
+        main(tyro.cli(Options))

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import tyro
-from rows import append_row, read_rows
+from rows import append_row, plain_refusals, read_rows
 
 from expertgen.distillation.dagger import DistillConfig, distill
 from expertgen.distillation.student import Student, StudentPolicy, make_student_env
@@ -170,4 +170,5 @@ def main(options: Options) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Options))
+    with plain_refusals():
+        main(tyro.cli(Options))

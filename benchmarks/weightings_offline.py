@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal, get_args
 
 import torch
 import tyro
-from rows import append_row, read_rows
+from rows import append_row, plain_refusals, read_rows
 from torch import Tensor
 
 from expertgen.dynamics.model import ModelConfig
@@ -174,4 +174,5 @@ def main(options: Command) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Command))
+    with plain_refusals():
+        main(tyro.cli(Command))

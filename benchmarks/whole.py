@@ -17,7 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import tyro
-from rows import append_row
+from rows import append_row, plain_refusals
 
 from expertgen.evaluation.results import CONTROLS, STAGES, Results
 from expertgen.runs.machine import available_cores, machine_description
@@ -57,4 +57,5 @@ def main(options: Options) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Options))
+    with plain_refusals():
+        main(tyro.cli(Options))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
 import sys
 from pathlib import Path
 
@@ -135,6 +136,14 @@ def sealed(folder: Path, seeds: list[int], points: list[Point]) -> Path:
     for member in members(suite):
         write_result(member_folder(folder, member) / "result.json", member, points)
     return folder
+
+
+@pytest.mark.parametrize("script", ["join", "robustness", "steerability"])
+def test_a_wrong_folder_is_refused_in_one_line(script, tmp_path):
+    command = [sys.executable, str(BENCHMARKS / f"{script}.py"), "nowhere"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr == f"{script}.py: nowhere: no suite.json there, so it is not the folder of a suite\n"
 
 
 CURVE = [Point("curve", steps, 1.0, "success", 0.5, None) for steps in range(0, 20_000, 640)]
