@@ -33,7 +33,7 @@ from expertgen.suite.runner import Standing, member_folder, read_standings, read
 from expertgen.tasks.registry import get_task, make_env
 
 TABLE = HERE / "steerability.csv"
-IDENTITY = ("task", "kind", "demonstrations", "seed")
+IDENTITY = ("task", "kind", "demonstrations", "chunk_length", "seed")
 COVERAGE_SEED, COVERAGE_STARTS, COVERAGE_DRAWS = 777, 64, 8
 
 
@@ -58,8 +58,9 @@ def coverage(task: str, prior: DiffusionPrior) -> float:
 
 def prior_of(member: Member) -> dict[str, object]:
     """What tells priors apart."""
-    kind, count = member.method.rpartition("-")[0] or "default", member.settings["demos"]["episodes"]
-    return {"task": member.task, "kind": kind, "demonstrations": count, "seed": member.seed}
+    kind, settings = member.method.rpartition("-")[0] or "default", member.settings
+    count, length = settings["demos"]["episodes"], settings["prior"]["chunk_length"]
+    return {"task": member.task, "kind": kind, "demonstrations": count, "chunk_length": length, "seed": member.seed}
 
 
 def row(standing: Standing, run: Path) -> dict[str, object]:

@@ -324,12 +324,15 @@ def tuning() -> str:
     return markdown(("variant", *tasks, "mean", "seconds"), body)
 
 
-def steerability() -> str:
+def steerability(chunk_length: int) -> str:
     """What is measured of priors before RL, beside what steering makes of them: Spearman's rank correlations.
 
     Intervals are of a bootstrap over priors.
+
+    Args:
+        chunk_length: of the priors.
     """
-    rows = read_rows(HERE / "steerability.csv")
+    rows = [row for row in read_rows(HERE / "steerability.csv") if int(row["chunk_length"]) == chunk_length]
     body = []
     for before, words in BEFORE_RL.items():
         known = [row for row in rows if row[before]]
@@ -532,7 +535,7 @@ if __name__ == "__main__":
     print("", offline("error_newest", 32), "", offline("error_newest_5_steps", 32), sep="\n")
     print("", offline("error_newest", 32, "deterministic"), sep="\n")
     print("", returns("weightings_fast.csv", "weightings-fast"), "", sources(), sep="\n")
-    print("", robustness(), "", steerability(), "", chunks(), chunk_priors(), "", options(), sep="\n")
+    print("", robustness(), "", steerability(8), "", chunks(), chunk_priors(), "", options(), sep="\n")
     print(
         "",
         leaderboard("mt50", file="mt50.csv"),
