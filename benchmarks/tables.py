@@ -267,6 +267,26 @@ def leaderboard(suite_name: str, *methods: str, file: str = "comparisons.csv") -
     return markdown(header, (row for row in body if any(row[1:])))
 
 
+def summary(suite_name: str, *methods: str) -> str:
+    """A suite of experts in brief: success on each task, mean over seeds, and what the last method took.
+
+    Args:
+        suite_name: the suite.
+        methods: which of its methods.
+    """
+    analysis = Analysis(*_complete("comparisons.csv", suite_name, methods))
+    found = {(row.task, row.method): row for row in analysis.rows()}
+    best = analysis.methods[-1]
+    body = []
+    for task in analysis.shared:
+        rates = [f"{found[task, name].estimate.value:.1%}" for name in analysis.methods]
+        body.append((task, *rates[:-1], f"**{rates[-1]}**", f"{found[task, best].seconds:.0f}"))
+    means = [f"{analysis.average(name).value:.1%}" for name in analysis.methods]
+    seconds = np.mean([found[task, best].seconds for task in analysis.shared])
+    body.append(("mean", *means[:-1], f"**{means[-1]}**", f"{seconds:.0f}"))
+    return markdown(("task", *analysis.methods[:-1], f"**{best}**", "seconds"), body)
+
+
 def minutes(file: str, suite_name: str, method: str) -> float:
     """How long a suite's runs of a method took, validations included [min of one core]."""
     seeds = set(map(str, find_suite(suite_name).seeds))
