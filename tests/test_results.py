@@ -20,6 +20,8 @@ from tests.suite.toy import KIND
 
 ROOT = Path(__file__).parents[1]
 BENCHMARKS = ROOT / "benchmarks"
+BRIEFLY = ("prior", "residual", "rlpd", "steer")
+"""Methods in the table of the front page."""
 PEERS = {"peer": ("stable_baselines3", "diffusers"), "mbrl_lib": ("mbrl",)}
 """What a script compares with; packages that are not always there."""
 
@@ -80,12 +82,25 @@ def test_the_leaderboard_shows_all_of_metaworld(monkeypatch):
     assert f"{tables.minutes('mt50.csv', 'mt50', 'steer'):.0f} minutes of steering" in page
 
 
-def test_runs_of_all_of_metaworld_are_checked_against_what_was_measured(monkeypatch):
+@pytest.mark.parametrize(
+    ("suite", "file", "methods"),
+    [
+        ("mt50", "mt50.csv", ("prior", "steer")),
+        ("assembly", "comparisons.csv", ("prior", "rlpd", "steer")),
+        ("quick", "comparisons.csv", ("prior", "rlpd", "steer")),
+    ],
+)
+def test_runs_of_a_suite_are_checked_against_what_was_measured(suite, file, methods, monkeypatch):
     tables = load(BENCHMARKS / "tables.py", monkeypatch)
-    suite = (ROOT / "src" / "expertgen" / "suite" / "suites" / "mt50.yaml").read_text(encoding="utf-8")
-    assert suite.endswith(tables.reference("mt50.csv", "mt50", "prior", "steer") + "\n"), (
+    text = (ROOT / "src" / "expertgen" / "suite" / "suites" / f"{suite}.yaml").read_text(encoding="utf-8")
+    assert text.endswith(tables.reference(file, suite, *methods) + "\n"), (
         "tables.reference() says what the suite should have"
     )
+
+
+def test_the_front_page_shows_what_the_table_of_comparisons_holds(monkeypatch):
+    tables = load(BENCHMARKS / "tables.py", monkeypatch)
+    assert tables.summary("assembly", *BRIEFLY) in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_page_of_priors_shows_what_predicts_steering(monkeypatch):
