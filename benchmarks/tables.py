@@ -556,14 +556,10 @@ if __name__ == "__main__":
     print("", offline("error_newest", 32, "deterministic"), sep="\n")
     print("", returns("weightings_fast.csv", "weightings-fast"), "", sources(), sep="\n")
     print("", robustness(), "", steerability(8), "", chunks(), chunk_priors(), "", options(), sep="\n")
-    print(
-        "",
-        leaderboard("mt50", file="mt50.csv"),
-        "",
-        worst("mt50.csv", "steer"),
-        "",
-        reference("mt50.csv", "mt50", "prior", "steer"),
-        sep="\n",
-    )
+    print("", leaderboard("mt50", file="mt50.csv"), "", worst("mt50.csv", "steer"), sep="\n")
+    print("", reference("mt50.csv", "mt50", "prior", "steer"), sep="\n")
+    for suite_name in ("assembly", "quick"):
+        print("", reference("comparisons.csv", suite_name, "prior", "rlpd", "steer"), sep="\n")
+    print("", reference("comparisons.csv", "dexterous", "prior", "residual", "steer"), sep="\n")
     print("", tuning(), "", leaderboard("assembly"), sep="\n")
-    print("", leaderboard("dexterous", "prior", "rlpd", "steer"), sep="\n")
+    print("", summary("assembly", "prior", "residual", "rlpd", "steer"), "", leaderboard("dexterous"), sep="\n")
