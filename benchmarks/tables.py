@@ -555,7 +555,8 @@ if __name__ == "__main__":
     print("", offline("error_newest", 32), "", offline("error_newest_5_steps", 32), sep="\n")
     print("", offline("error_newest", 32, "deterministic"), sep="\n")
     print("", returns("weightings_fast.csv", "weightings-fast"), "", sources(), sep="\n")
-    print("", robustness(), "", steerability(8), "", steerability(4), "", chunks(), chunk_priors(), "", options(), sep="\n")
+    print("", robustness(), "", steerability(8), "", steerability(4), sep="\n")
+    print("", chunks(), chunk_priors(), "", options(), sep="\n")
     print("", leaderboard("mt50", file="mt50.csv"), "", worst("mt50.csv", "steer"), sep="\n")
     print("", reference("mt50.csv", "mt50", "prior", "steer"), sep="\n")
     for suite_name in ("assembly", "quick"):
