@@ -59,27 +59,27 @@ def test_the_page_of_demonstrations_shows_what_the_table_of_sources_holds(monkey
 
 
 def test_the_leaderboard_shows_what_the_table_of_comparisons_holds(monkeypatch):
-    tables = load(BENCHMARKS / "tables.py", monkeypatch)
+    boards = load(BENCHMARKS / "leaderboards.py", monkeypatch)
     page = (ROOT / "docs" / "leaderboard.md").read_text(encoding="utf-8")
-    assert tables.leaderboard("assembly") in page, (
-        "python benchmarks/tables.py prints what docs/leaderboard.md should show"
+    assert boards.leaderboard("assembly") in page, (
+        "python benchmarks/leaderboards.py prints what docs/leaderboard.md should show"
     )
 
 
 def test_the_leaderboard_shows_what_a_hand_learns(monkeypatch):
-    tables = load(BENCHMARKS / "tables.py", monkeypatch)
+    boards = load(BENCHMARKS / "leaderboards.py", monkeypatch)
     page = (ROOT / "docs" / "leaderboard.md").read_text(encoding="utf-8")
-    assert tables.leaderboard("dexterous") in page
+    assert boards.leaderboard("dexterous") in page
 
 
 def test_the_leaderboard_shows_all_of_metaworld(monkeypatch):
-    tables = load(BENCHMARKS / "tables.py", monkeypatch)
+    boards = load(BENCHMARKS / "leaderboards.py", monkeypatch)
     page = (ROOT / "docs" / "leaderboard.md").read_text(encoding="utf-8")
-    assert tables.leaderboard("mt50", file="mt50.csv") in page, (
-        "python benchmarks/tables.py prints what docs/leaderboard.md should show"
+    assert boards.leaderboard("mt50", file="mt50.csv") in page, (
+        "python benchmarks/leaderboards.py prints what docs/leaderboard.md should show"
     )
-    assert tables.worst("mt50.csv", "steer") in page
-    assert f"{tables.minutes('mt50.csv', 'mt50', 'steer'):.0f} minutes of steering" in page
+    assert boards.worst("mt50.csv", "steer") in page
+    assert f"{boards.minutes('mt50.csv', 'mt50', 'steer'):.0f} minutes of steering" in page
 
 
 @pytest.mark.parametrize(
@@ -92,16 +92,16 @@ def test_the_leaderboard_shows_all_of_metaworld(monkeypatch):
     ],
 )
 def test_runs_of_a_suite_are_checked_against_what_was_measured(suite, file, methods, monkeypatch):
-    tables = load(BENCHMARKS / "tables.py", monkeypatch)
+    boards = load(BENCHMARKS / "leaderboards.py", monkeypatch)
     text = (ROOT / "src" / "expertgen" / "suite" / "suites" / f"{suite}.yaml").read_text(encoding="utf-8")
-    assert text.endswith(tables.reference(file, suite, *methods) + "\n"), (
-        "tables.reference() says what the suite should have"
+    assert text.endswith(boards.reference(file, suite, *methods) + "\n"), (
+        "leaderboards.reference() says what the suite should have"
     )
 
 
 def test_the_front_page_shows_what_the_table_of_comparisons_holds(monkeypatch):
-    tables = load(BENCHMARKS / "tables.py", monkeypatch)
-    assert tables.summary("assembly", *BRIEFLY) in (ROOT / "README.md").read_text(encoding="utf-8")
+    boards = load(BENCHMARKS / "leaderboards.py", monkeypatch)
+    assert boards.summary("assembly", *BRIEFLY) in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_page_of_priors_shows_what_predicts_steering(monkeypatch):
@@ -129,22 +129,22 @@ def test_the_page_of_steering_shows_what_the_table_of_options_holds(monkeypatch)
 
 
 def test_the_page_of_baselines_shows_what_the_table_of_tuning_holds(monkeypatch):
-    tables = load(BENCHMARKS / "tables.py", monkeypatch)
-    assert tables.tuning() in (ROOT / "docs" / "baselines.md").read_text(encoding="utf-8")
+    boards = load(BENCHMARKS / "leaderboards.py", monkeypatch)
+    assert boards.tuning() in (ROOT / "docs" / "baselines.md").read_text(encoding="utf-8")
 
 
 def test_the_page_of_weightings_shows_what_the_tables_hold(monkeypatch):
-    tables = load(BENCHMARKS / "tables.py", monkeypatch)
+    tables, boards = (load(BENCHMARKS / script, monkeypatch) for script in ("tables.py", "leaderboards.py"))
     page = (ROOT / "docs" / "weightings.md").read_text(encoding="utf-8").splitlines()
     printed = (
         tables.offline("error_newest", 32),
         tables.offline("error_newest_5_steps", 32),
         tables.offline("error_newest", 32, "deterministic"),
-        tables.returns("weightings_fast.csv", "weightings-fast"),
+        boards.returns("weightings_fast.csv", "weightings-fast"),
     )
     for table in printed:
         missing = [line for line in table.splitlines() if line not in page]
-        assert not missing, "python benchmarks/tables.py prints what docs/weightings.md should show"
+        assert not missing, "the scripts print what docs/weightings.md should show"
 
 
 def sealed(folder: Path, seeds: list[int], points: list[Point]) -> Path:
