@@ -37,7 +37,7 @@ def returns(file: str, suite_name: str) -> str:
         file: the results.csv of the suite, or those of several machines joined.
         suite_name: the suite.
     """
-    suite, standings = _complete(file, suite_name)
+    suite, standings = complete_runs(file, suite_name)
     analysis, body = Analysis(suite, standings), []
     for method in analysis.methods:
         cells = []
@@ -67,7 +67,7 @@ def leaderboard(suite_name: str, *methods: str, file: str = "comparisons.csv") -
         methods: which of its methods, all by default; the last one is what the others are compared with.
         file: the table.
     """
-    suite, standings = _complete(file, suite_name, methods)
+    suite, standings = complete_runs(file, suite_name, methods)
     analysis = Analysis(suite, standings)
     clean = {row["task"]: float(row["clean"]) for row in read_rows(HERE / "clean.csv")}
     found = {(row.task, row.method): row for row in analysis.rows()}
@@ -116,7 +116,7 @@ def summary(suite_name: str, *methods: str) -> str:
         suite_name: the suite.
         methods: which of its methods.
     """
-    analysis = Analysis(*_complete("comparisons.csv", suite_name, methods))
+    analysis = Analysis(*complete_runs("comparisons.csv", suite_name, methods))
     found = {(row.task, row.method): row for row in analysis.rows()}
     best = analysis.methods[-1]
     body = []
@@ -186,7 +186,7 @@ def tuning() -> str:
     return markdown(("variant", *tasks, "mean", "seconds"), body)
 
 
-def _complete(file: str, suite_name: str, methods: tuple[str, ...] = ()) -> tuple[Suite, Standings]:
+def complete_runs(file: str, suite_name: str, methods: tuple[str, ...] = ()) -> tuple[Suite, Standings]:
     """A suite, and those of its runs in a table whose task and seed every method (by default all) has there.
 
     Seeds that some of the tasks lack are left out: all tasks count alike. A table may hold more, as `comparisons.csv`

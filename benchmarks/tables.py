@@ -186,6 +186,27 @@ def steerability(chunk_length: int) -> str:
     return markdown(("measured before RL", "priors", *AFTER_RL.values()), body)
 
 
+def steered_priors() -> str:
+    """Priors of `steerability.yaml`: success of demonstrations and prior, what steering made of it, and the area."""
+    suite = find_suite(str(HERE / "steerability.yaml"))
+    rows = [row for row in read_rows(HERE / "steerability.csv") if row["demonstrations"] != "128"]
+    found = {(row["task"], f"{row['kind']}-{row['demonstrations']}"): row for row in rows}
+
+    def cells(task: str, method: str) -> tuple[str, ...]:
+        row = found.get((task, method))
+        if row is None:
+            return "", "", ""
+        return (
+            f"{float(row['demos']):.0%}",
+            f"{float(row['prior']):.0%}",
+            f"{float(row['expert']):.1%}, {float(row['area']):.2f}",
+        )
+
+    header = [cell for task in suite.tasks for cell in ("demonstrations", "prior", f"steered {task}")]
+    body = ((name, *(cell for task in suite.tasks for cell in cells(task, name))) for name in suite.methods)
+    return markdown(("", *header), body)
+
+
 def rank_correlation(pairs: np.ndarray) -> float:
     """Spearman's, of two columns; NaN where one of them is constant."""
     return float("nan") if (np.ptp(pairs, axis=0) == 0).any() else float(spearmanr(pairs).statistic)

@@ -133,6 +133,14 @@ def test_the_page_of_baselines_shows_what_the_table_of_tuning_holds(monkeypatch)
     assert boards.tuning() in (ROOT / "docs" / "baselines.md").read_text(encoding="utf-8")
 
 
+def test_figures_were_drawn_of_what_the_tables_hold(monkeypatch):
+    drawn = [(name, shown) for name, shown, _ in load(BENCHMARKS / "figures.py", monkeypatch).figures()]
+    assert [name for name, _ in drawn] == sorted(path.name for path in (ROOT / "docs" / "images").glob("*.svg"))
+    for name, shown in drawn:
+        image = (ROOT / "docs" / "images" / name).read_text(encoding="utf-8")
+        assert f"<dc:source>{shown}</dc:source>" in image, "python benchmarks/figures.py draws it anew"
+
+
 def test_the_page_of_weightings_shows_what_the_tables_hold(monkeypatch):
     tables, boards = (load(BENCHMARKS / script, monkeypatch) for script in ("tables.py", "leaderboards.py"))
     page = (ROOT / "docs" / "weightings.md").read_text(encoding="utf-8").splitlines()
