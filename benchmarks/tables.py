@@ -6,6 +6,7 @@ python benchmarks/tables.py
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 
 import numpy as np
 from cells import by, markdown, mean, rate
@@ -187,24 +188,17 @@ def steerability(chunk_length: int) -> str:
 
 
 def steered_priors() -> str:
-    """Priors of `steerability.yaml`: success of demonstrations and prior, what steering made of it, and the area."""
+    """Priors of `steerability.yaml`: what was measured of each before RL, and what steering made of it."""
     suite = find_suite(str(HERE / "steerability.yaml"))
-    rows = [row for row in read_rows(HERE / "steerability.csv") if row["demonstrations"] != "128"]
-    found = {(row["task"], f"{row['kind']}-{row['demonstrations']}"): row for row in rows}
-
-    def cells(task: str, method: str) -> tuple[str, ...]:
-        row = found.get((task, method))
-        if row is None:
-            return "", "", ""
-        return (
-            f"{float(row['demos']):.0%}",
-            f"{float(row['prior']):.0%}",
-            f"{float(row['expert']):.1%}, {float(row['area']):.2f}",
-        )
-
-    header = [cell for task in suite.tasks for cell in ("demonstrations", "prior", f"steered {task}")]
-    body = ((name, *(cell for task in suite.tasks for cell in cells(task, name))) for name in suite.methods)
-    return markdown(("", *header), body)
+    found = by(read_rows(HERE / "steerability.csv"), "task", "kind", "demonstrations", "chunk_length")
+    header = ("task", "imperfection", "episodes", "succeed", "prior", "one of eight", "expert (95%)", "area")
+    body = []
+    for task, method in product(suite.tasks, suite.methods):
+        kind, episodes = method.rsplit("-", 1)
+        (row,) = found[task, kind, episodes, "4"]
+        before = (f"{float(row[column]):.0%}" for column in ("demos", "prior", "coverage"))
+        body.append((task, kind.replace("-", " "), episodes, *before, each([row]), f"{float(row['area']):.2f}"))
+    return markdown(header, body)
 
 
 def rank_correlation(pairs: np.ndarray) -> float:
@@ -300,5 +294,5 @@ if __name__ == "__main__":
     print("", offline("error_newest", 32), "", offline("error_newest_5_steps", 32), sep="\n")
     print("", offline("error_newest", 32, "deterministic"), sep="\n")
     print("", sources(), sep="\n")
-    print("", robustness(), "", steerability(8), "", steerability(4), sep="\n")
+    print("", robustness(), "", steerability(8), "", steerability(4), "", steered_priors(), sep="\n")
     print("", chunks(), chunk_priors(), "", options(), sep="\n")

@@ -109,6 +109,7 @@ def test_the_page_of_priors_shows_what_predicts_steering(monkeypatch):
     page = (ROOT / "docs" / "prior.md").read_text(encoding="utf-8")
     for chunk_length in (8, 4):
         assert tables.steerability(chunk_length) in page
+    assert tables.steered_priors() in page
 
 
 def test_the_page_of_robustness_shows_what_was_measured(monkeypatch):

@@ -12,7 +12,9 @@ from expertgen.errors import UsageError
 from expertgen.evaluation.rollouts import run_episodes
 from expertgen.prior.prior import DiffusionPrior, PriorConfig
 from expertgen.rl.fast_td3 import FastTd3Config
+from expertgen.rl.replay import Replay
 from expertgen.rl.sac import SacConfig
+from expertgen.runs.metrics import read_metrics
 from expertgen.runs.progress import drain
 from expertgen.tasks.chunks import ChunkOutcome
 from expertgen.tasks.registry import get_task
@@ -95,6 +97,13 @@ def test_warm_up_of_direct_actions_is_uniform(prior):
     assert float(action.std()) == pytest.approx(3**-0.5, abs=0.01)
     assert float((action > 0.5).float().mean()) == pytest.approx(0.25, abs=0.01)
     assert controller.chunk(np.zeros((4000, 4)), action, np.arange(4000)).shape == (4000, 3, 2)
+
+
+def test_actions_of_its_own_are_learnt_without_waiting_for_success(prior, tmp_path, monkeypatch):
+    monkeypatch.setattr(Replay, "successes", lambda self: torch.zeros(0, dtype=torch.long))
+    options = DirectConfig(chunk_length=2, demo_share=0.0, sac=SAC)
+    drain(learn_baseline(TASK, prior, options, TINY, 0, tmp_path))
+    assert read_metrics(tmp_path)[-2]["updates"] > 0
 
 
 @pytest.mark.parametrize(

@@ -281,6 +281,23 @@ def test_warm_up_acts_with_clipped_normal_noise(quick_prior, tmp_path, monkeypat
     assert updates == []
 
 
+def test_the_warm_up_goes_on_until_the_prior_has_succeeded(quick_prior, tmp_path, monkeypatch):
+    add, explore = Replay.add, SacAgent.explore
+    added, explored, learned = [], [], []
+
+    def late(self):  # 20 rounds of 8 environments and 4 steps; the warm-up itself has 7
+        return torch.zeros(int(len(added) >= 20), dtype=torch.long)
+
+    monkeypatch.setattr(Replay, "add", lambda self, *arrays: added.append(1) or add(self, *arrays))
+    monkeypatch.setattr(Replay, "successes", late)
+    monkeypatch.setattr(SacAgent, "explore", lambda self, seen: explored.append(1) or explore(self, seen))
+    monkeypatch.setattr(SacAgent, "update", lambda self, batch, rate: learned.append(1) or {})
+    drain(steer(TASK, quick_prior, replace(TINY, stop_at=2.0), 0, tmp_path))
+    assert len(added) > 30
+    assert len(explored) == len(added) - 20
+    assert len(learned) == len(explored) * TINY.updates_per_round
+
+
 def test_replay_gets_success_as_reward_and_the_true_end_of_every_episode(prior, tmp_path, monkeypatch):
     outcomes, added = [], []
     step, add = DecisionProcess.step, Replay.add

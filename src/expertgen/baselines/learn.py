@@ -137,6 +137,7 @@ def _actor_learner(task: TaskSpec, prior: DiffusionPrior, options: ActorOptions,
         modes=("mean", "sampled") if isinstance(about, SacConfig) else ("mean",),
         solution=solution,
         progressive_share=options.progressive_share if isinstance(options, ResidualConfig) else 0.0,
+        begins_as_prior=not isinstance(options, DirectConfig),
         reward=options.reward_of(task) if isinstance(options, DirectConfig) else success_reward,
     )
 

@@ -173,22 +173,24 @@ class RunConfig:
         return self.method.replace("-", "_")
 
 
-_FEW_JOINTS = 8
-"""Action dimensions of an arm with a gripper at most; a hand and two arms have more."""
+_ONE_ARM, _TWO_ARMS = 8, 16
+"""Action dimensions at most, of arms with grippers; a hand on an arm has more."""
 
 
 def default_settings(task: str) -> RunConfig:
     """Settings of a run of a task before a preset, a file or flags change them.
 
     The scripted demonstrators have imperfections of each task's own. The prior of a hand or of two arms is larger than
-    that of an arm with a gripper; its noise, otherwise of a hundred numbers, is the same at all steps of a chunk.
+    that of an arm with a gripper; the noise of a hand, otherwise of a hundred numbers, is the same at all steps of a
+    chunk.
 
     Args:
         task: its name.
     """
     spec = get_task(task)
     config = RunConfig(task, demos=CollectConfig(imperfections=default_imperfections(spec)))
-    if spec.action_size <= _FEW_JOINTS:
-        return config
-    prior = replace(config.prior, width=256, iterations=8000)
-    return replace(config, prior=prior, steer=replace(config.steer, noise_rank=1))
+    if spec.action_size > _ONE_ARM:
+        config = replace(config, prior=replace(config.prior, width=256, iterations=8000))
+    if spec.action_size > _TWO_ARMS:
+        config = replace(config, steer=replace(config.steer, noise_rank=1))
+    return config

@@ -1,6 +1,6 @@
 """The loop of every agent that learns from success, whatever its action means.
 
-    warm up                                              the prior's own behaviour fills the replay
+    warm up                                              the prior's own behaviour fills the replay, until it succeeds
     repeat
         act in all environments as the agent explores
         simulate that decision        (on one core)
@@ -59,7 +59,7 @@ class LoopConfig:
     segment_env_steps: Count = 40_000
     """Control steps between two saved states (and validations); at least one episode of every environment."""
     warmup_env_steps: Count = 16_000
-    """Control steps before learning starts, under N(0, I) noise where the action is noise."""
+    """Control steps before learning starts, longer where no episode succeeds in them; under N(0, I) noise, if noise."""
     updates_per_decision: Positive = 0.25
     """Gradient steps for every decision of every environment."""
     batch_size: Count = 256
@@ -290,11 +290,23 @@ class _Run:
         for name, value in counters.items():
             setattr(self, name, value)
 
+    @property
+    def _warming_up(self) -> bool:
+        """Whether the agent waits: for its steps of warm-up, and for a first success where the prior can have one.
+
+        Without any success the critics would learn only that all is lost, and lead away from what the prior does.
+        """
+        learner = self.learner
+        if learner.rounds:
+            return False
+        nothing_yet = learner.demos is None and len(self.replay.successes()) == 0
+        return (learner.begins_as_prior and nothing_yet) or self.env_steps < self.config.warmup_env_steps
+
     def _explore(self, process: DecisionProcess) -> Tensor:
         """Actions of the raw actor, or, while warming up, of the behaviour that learning begins from."""
         agent, learner, envs = self.learner.agent, self.learner, len(process.seen)
         share = 1.0
-        if self.env_steps < self.config.warmup_env_steps and not learner.rounds:
+        if self._warming_up:
             share = 0.0
         elif self.env_steps < (progressive := learner.progressive_share * self.config.env_steps):
             share = self.env_steps / progressive
@@ -324,7 +336,7 @@ class _Run:
         if learner.rounds:
             if replay.rounds and replay.rounds % learner.rounds == 0:
                 yield replay.newest(learner.rounds, self.discount)
-        elif self.env_steps >= config.warmup_env_steps:
+        elif not self._warming_up:
             share = config.success_share if len(replay.successes()) >= config.success_minimum else 0.0
             from_demos = round(config.demo_share * config.batch_size)
             look_ahead = (learner.n_step, self.discount, draw)
