@@ -109,6 +109,34 @@ def leaderboard(suite_name: str, *methods: str, file: str = "comparisons.csv") -
     return markdown(header, (row for row in body if any(row[1:])))
 
 
+def method_by_method(suite_name: str, *methods: str) -> str:
+    """A suite of many methods, one on a line: success on each task and over tasks, how it moves, and what it took.
+
+    Seconds of a method that ran on another processor than the last one are left out.
+
+    Args:
+        suite_name: the suite.
+        methods: which of its methods, all by default; the last one is what the others are compared with.
+    """
+    suite, standings = complete_runs("comparisons.csv", suite_name, methods)
+    analysis = Analysis(suite, standings)
+    found = {(row.task, row.method): row for row in analysis.rows()}
+    best, body = analysis.methods[-1], []
+    for name in analysis.methods:
+        rows, jerk = [found[task, name] for task in analysis.shared], analysis.motion(name, "jerk_ratio")
+        lead = "" if name == best else _points_ahead(_lead(standings, best, name, "env_steps"))
+        seconds = [row.seconds for row in rows if name == best or _on_one_machine(standings, best, name)]
+        body.append(
+            (
+                *(name, *(f"{row.estimate.value:.1%}" for row in rows), percent(analysis.average(name)), lead),
+                *(f"{jerk.value:.2g}" if jerk else "", f"{np.mean([row.env_steps for row in rows]) / 1000:.0f} k"),
+                f"{np.mean(seconds):.0f}" if seconds else "",
+            )
+        )
+    ahead = f"{best} is ahead by, after its own env steps"
+    return markdown(("method", *analysis.shared, "mean", ahead, "jerk", "env steps", "seconds"), body)
+
+
 def summary(suite_name: str, *methods: str) -> str:
     """A suite of experts in brief: success on each task, mean over seeds, and what the last method took.
 

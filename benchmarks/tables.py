@@ -11,7 +11,7 @@ from itertools import product
 import numpy as np
 from cells import by, markdown, mean, rate
 from rows import HERE, read_rows
-from scipy.stats import spearmanr
+from scipy.stats import rankdata
 
 from expertgen.demos.calibrated import shipped_calibrations
 from expertgen.dynamics.weighting.interface import Limits
@@ -181,7 +181,7 @@ def steerability(chunk_length: int) -> str:
         cells = []
         for after in AFTER_RL:
             pair = np.array([(float(row[before]), float(row[after])) for row in known])
-            low, high = np.nanquantile([rank_correlation(pair[draw]) for draw in draws], (0.025, 0.975))
+            low, high = np.nanquantile(rank_correlation(pair[draws]), (0.025, 0.975))
             cells.append(f"{rank_correlation(pair):+.2f} ({low:+.2f} to {high:+.2f})")
         body.append((words, str(len(known)), *cells))
     return markdown(("measured before RL", "priors", *AFTER_RL.values()), body)
@@ -201,9 +201,12 @@ def steered_priors() -> str:
     return markdown(header, body)
 
 
-def rank_correlation(pairs: np.ndarray) -> float:
-    """Spearman's, of two columns; NaN where one of them is constant."""
-    return float("nan") if (np.ptp(pairs, axis=0) == 0).any() else float(spearmanr(pairs).statistic)
+def rank_correlation(pairs: np.ndarray) -> np.ndarray:
+    """Spearman's of two columns `[..., N, 2]`: `[...]`, NaN where one of them is constant."""
+    ranks = rankdata(pairs, axis=-2)
+    centred = ranks - ranks.mean(axis=-2, keepdims=True)
+    deviations = np.sqrt((centred**2).sum(axis=-2)).prod(axis=-1)
+    return centred.prod(axis=-1).sum(axis=-1) / np.where(deviations > 0, deviations, np.nan)
 
 
 def chunks() -> str:

@@ -404,8 +404,9 @@ def test_a_reader_that_has_seen_enough_gets_no_traceback():
 
 
 def test_a_hand_has_another_prior_and_noise_of_fewer_numbers_than_an_arm():
-    hand, arm = (default_settings(task) for task in ("adroit-door", "peg-insert-side"))
+    hand, arms, arm = (default_settings(task) for task in ("adroit-door", "bimanual-insertion", "peg-insert-side"))
     assert (hand.prior.width, hand.steer.noise_rank) == (256, 1)
+    assert (arms.prior.width, arms.steer.noise_rank) == (256, 0)
     assert (arm.prior.width, arm.steer.noise_rank) == (128, 0)
 
 
