@@ -28,7 +28,9 @@ SMALL = {
     "num_envs=64": "num_envs=2",
     "(task, 64)": "(task, 2)",
     "PriorConfig(width=256)": "PriorConfig(iterations=2, batch_size=8, width=8)",
-    "LoopConfig()": "LoopConfig(num_envs=8, env_steps=400, segment_env_steps=400, warmup_env_steps=100)",
+    "LoopConfig()": (
+        "LoopConfig(num_envs=8, env_steps=400, segment_env_steps=400, warmup_env_steps=100, validation_episodes=8)"
+    ),
     "DistillConfig()": "DistillConfig(iterations=1, final_iterations=1, decisions=4, num_envs=2, updates=2, "
     "batch_size=4, width=16, points=32, train_points=16)",
 }

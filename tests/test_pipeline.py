@@ -256,6 +256,7 @@ def test_an_evaluation_makes_no_more_environments_than_it_plays_episodes(tmp_pat
     assert sizes == [3]
 
 
+@pytest.mark.timeout(900)
 def test_the_debug_preset_goes_all_the_way_on_metaworld(tmp_path, capsys):
     pytest.importorskip("metaworld", reason="the extra vision is not installed")
     pytest.importorskip("matplotlib", reason="the extra report is not installed")
