@@ -75,6 +75,7 @@ def leaderboard(suite_name: str, *methods: str, file: str = "comparisons.csv") -
     groups = [[found[task, method] for task in analysis.shared] for method in names]
     others = names[:-1]
     ahead = {name: analysis.improvement(best, name) for name in others}
+    leads: dict[Axis, list[Estimate | None]]
     leads = {axis: [_lead(standings, best, name, axis) for name in others] for axis in AXES}
     on_the_way = {axis: [_area_lead(analysis, best, name, axis) for name in others] for axis in AXES}
     for number, name in enumerate(others):
@@ -121,20 +122,19 @@ def method_by_method(suite_name: str, *methods: str) -> str:
     suite, standings = complete_runs("comparisons.csv", suite_name, methods)
     analysis = Analysis(suite, standings)
     found = {(row.task, row.method): row for row in analysis.rows()}
-    best, body = analysis.methods[-1], []
+    tasks, best, body = analysis.shared, analysis.methods[-1], []
     for name in analysis.methods:
-        rows, jerk = [found[task, name] for task in analysis.shared], analysis.motion(name, "jerk_ratio")
+        rows, jerk = [found[task, name] for task in tasks], analysis.motion(name, "jerk_ratio")
+        rates = [f"{row.estimate.value:.1%}" for row in rows] if len(tasks) > 1 else []
         lead = "" if name == best else _points_ahead(_lead(standings, best, name, "env_steps"))
-        seconds = [row.seconds for row in rows if name == best or _on_one_machine(standings, best, name)]
-        body.append(
-            (
-                *(name, *(f"{row.estimate.value:.1%}" for row in rows), percent(analysis.average(name)), lead),
-                *(f"{jerk.value:.2g}" if jerk else "", f"{np.mean([row.env_steps for row in rows]) / 1000:.0f} k"),
-                f"{np.mean(seconds):.0f}" if seconds else "",
-            )
-        )
+        steps, seconds = (np.mean([getattr(row, axis) for row in rows]) for axis in AXES)
+        comparable = name == best or _on_one_machine(standings, best, name)
+        moves = f"{jerk.value:.2g}" if jerk else ""
+        spent = f"{steps / 1000:.0f} k", f"{seconds:.0f}" if comparable else ""
+        body.append((name, *rates, percent(analysis.average(name)), lead, moves, *spent))
+    over_tasks = (*tasks, "mean") if len(tasks) > 1 else tasks
     ahead = f"{best} is ahead by, after its own env steps"
-    return markdown(("method", *analysis.shared, "mean", ahead, "jerk", "env steps", "seconds"), body)
+    return markdown(("method", *over_tasks, ahead, "jerk", "env steps", "seconds"), body)
 
 
 def summary(suite_name: str, *methods: str) -> str:
@@ -309,4 +309,5 @@ if __name__ == "__main__":
     print("", reference("comparisons.csv", "dexterous", "prior", "residual", "steer"), sep="\n")
     print("", tuning(), "", leaderboard("assembly"), sep="\n")
     print("", summary("assembly", "prior", "residual", "rlpd", "steer"), "", leaderboard("dexterous"), sep="\n")
+    print("", method_by_method("quick"), "", method_by_method("agents"), sep="\n")
     print("", returns("weightings_fast.csv", "weightings-fast"), sep="\n")

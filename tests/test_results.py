@@ -72,6 +72,13 @@ def test_the_leaderboard_shows_what_a_hand_learns(monkeypatch):
     assert boards.leaderboard("dexterous") in page
 
 
+@pytest.mark.parametrize("suite", ["quick", "agents"])
+def test_the_leaderboard_shows_every_method(suite, monkeypatch):
+    boards = load(BENCHMARKS / "leaderboards.py", monkeypatch)
+    page = (ROOT / "docs" / "leaderboard.md").read_text(encoding="utf-8")
+    assert boards.method_by_method(suite) in page
+
+
 def test_the_leaderboard_shows_all_of_metaworld(monkeypatch):
     boards = load(BENCHMARKS / "leaderboards.py", monkeypatch)
     page = (ROOT / "docs" / "leaderboard.md").read_text(encoding="utf-8")
