@@ -59,7 +59,7 @@ class LoopConfig:
     segment_env_steps: Count = 40_000
     """Control steps between two saved states (and validations); at least one episode of every environment."""
     warmup_env_steps: Count = 16_000
-    """Control steps before learning starts, longer where no episode succeeds in them; under N(0, I) noise, if noise."""
+    """Control steps before learning starts; where the prior acts in them, and never succeeds, until it does."""
     updates_per_decision: Positive = 0.25
     """Gradient steps for every decision of every environment."""
     batch_size: Count = 256
@@ -294,7 +294,7 @@ class _Run:
     def _warming_up(self) -> bool:
         """Whether the agent waits: for its steps of warm-up, and for a first success where the prior can have one.
 
-        Without any success the critics would learn only that all is lost, and lead away from what the prior does.
+        An agent that has learnt from failures alone may explore where the prior would not go, and never have one.
         """
         learner = self.learner
         if learner.rounds:
