@@ -94,7 +94,7 @@ class Learner:
         remembers_chunks: whether the replay gets chunks as actions, and not what the agent chose them by.
         progressive_share: part of the budget until the agent decides everywhere; before, it decides at a share of the
             decisions that rises linearly, and the behaviour of the warm-up at the others.
-        begins_as_prior: whether it is the prior that acts in the warm-up, which then lasts until an episode has succeeded.
+        begins_as_prior: whether it is the prior that acts in the warm-up, which then lasts until an episode succeeded.
         demos: demonstrations as experience, where batches have a share of them.
         reward: what a decision is rewarded with, float32 `[N]`; returns must lie in [0, 1].
     """
